@@ -1,0 +1,13 @@
+//! The vocabulary: what an agent is asked, what it answers, what can go wrong, who is who. No IO, no clock.
+
+mod call;
+mod fault;
+mod name;
+mod operation;
+mod params;
+
+pub use call::{Agent, Body, Call, Event, Reply};
+pub use fault::{A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Fault, Reason, Retry, Row, TABLE, Violation};
+pub use name::{Home, Name, NameError, is_label, without_port};
+pub use operation::Operation;
+pub use params::{A2A_EXTENSIONS, A2A_VERSION, DRAGOMAN_AGENT, Params};

@@ -1,0 +1,72 @@
+//! What flows through the house: a [`Call`] down, a [`Reply`] or a fault back.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use tokio::time::Instant;
+use tower::util::BoxCloneSyncService;
+
+use super::{Fault, Name, Operation, Params};
+
+/// One request of a caller to an agent.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// What is asked.
+    pub operation: Operation,
+    /// The canonical form: protobuf wire bytes of the operation's request message. Empty for the card.
+    pub body: Bytes,
+    /// What travels beside the body.
+    pub params: Params,
+    /// Who is asked.
+    pub agent: Name,
+    /// Who asks, as a verified SPIFFE ID; `None` is the agent of this pod.
+    pub peer: Option<Arc<str>>,
+    /// Until when the caller waits, if it said so.
+    pub deadline: Option<Instant>,
+}
+
+/// An agent's answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// What travels beside the body: activated extensions, trace context.
+    pub params: Params,
+    /// The answer itself.
+    pub body: Body,
+}
+
+/// One message, or one after the other.
+pub enum Body {
+    /// The whole answer, in canonical form.
+    Once(Bytes),
+    /// Events as they happen. What must last as long as the stream lives inside it and ends with it.
+    Events(BoxStream<'static, Result<Event, Fault>>),
+}
+
+/// What a stream brings.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// One event, in canonical form.
+    Data(Bytes),
+    /// The end, with what travels beside it.
+    End(Params),
+}
+
+/// Anything that answers calls: an agent, or a stage before it. Boxed once, at the end of a stack.
+pub type Agent = BoxCloneSyncService<Call, Reply, Fault>;
+
+impl Reply {
+    /// An answer with nothing beside it.
+    pub fn once(body: impl Into<Bytes>) -> Self {
+        Self { params: Params::default(), body: Body::Once(body.into()) }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Once(bytes) => write!(f, "Once({} bytes)", bytes.len()),
+            Self::Events(_) => f.write_str("Events"),
+        }
+    }
+}

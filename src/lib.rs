@@ -1,0 +1,14 @@
+//! Dragoman, an A2A mesh sidecar. This page is the map: each room uses only rooms below it, and within one level those
+//! further left.
+//!
+//! ```text
+//! 6 composition   main · cli · app · config
+//! 4 paths         outbound · inbound
+//! 3 abilities     discovery · balance · policy · card · binding
+//! 2 ground        task · telemetry · identity · tls · net
+//! 1 codec         schema · wire · text · read · write
+//! 0 words         proto · a2a
+//! ```
+
+pub mod a2a;
+pub mod proto;

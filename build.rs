@@ -96,14 +96,18 @@ fn write_message(table: &mut String, pool: &DescriptorPool, message: &MessageDes
             (_, Cardinality::Repeated) => "Many",
             _ => "One",
         };
-        // A proto3 `optional` field is a oneof of its own in the descriptor, but no choice between members.
-        let oneof = field
+        // A proto3 `optional` field is a oneof of its own in the descriptor, but has no rivals.
+        let rivals: u32 = field
             .containing_oneof()
-            .filter(|oneof| oneof.fields().len() > 1)
-            .map_or_else(|| "None".to_owned(), |oneof| format!("Some({:?})", oneof.name()));
+            .into_iter()
+            .flat_map(|oneof| oneof.fields().collect::<Vec<_>>())
+            .filter(|rival| rival.number() != field.number())
+            .filter_map(|rival| message.fields().position(|other| other.number() == rival.number()))
+            .map(|index| 1 << index)
+            .sum();
         writeln!(
             table,
-            "    Field {{ number: {}, json: {:?}, proto: {:?}, kind: {kind}, shape: Shape::{shape}, oneof: {oneof}, required: {} }},",
+            "    Field {{ number: {}, json: {:?}, proto: {:?}, kind: {kind}, shape: Shape::{shape}, rivals: {rivals}, required: {} }},",
             field.number(),
             field.json_name(),
             field.name(),

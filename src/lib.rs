@@ -11,4 +11,5 @@
 //! ```
 
 pub mod a2a;
+pub mod codec;
 pub mod proto;

@@ -1,0 +1,240 @@
+//! JSON text → wire bytes, in one pass.
+
+use base64_simd::AsOut as _;
+
+use super::schema::{Enum, Field, Kind, Message, Shape};
+use super::text::{Scanner, number_len};
+use super::wire::Writer;
+use super::{CARRIED, Cause, Error, Result, timestamp, value};
+
+/// How strict a reader is about fields that the schema requires.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reading {
+    /// SDKs leave out defaults, so nothing is missed.
+    Reply,
+    /// A required field that is missing or null is an error.
+    Request,
+}
+
+/// Reads messages out of a JSON text.
+#[derive(Debug)]
+pub struct Reader<'a, 's> {
+    scan: &'s mut Scanner<'a>,
+    out: Writer,
+    reading: Reading,
+}
+
+/// Reads a text that is one message.
+///
+/// # Errors
+/// If it is no JSON, breaks the schema, or takes more than `limit` bytes on the wire.
+pub fn read(message: &'static Message, text: &str, reading: Reading, limit: usize) -> Result<Vec<u8>> {
+    let mut scan = Scanner::new(text);
+    let wire = Reader::new(&mut scan, reading, limit, text.len()).read(message)?;
+    scan.end()?;
+    Ok(wire)
+}
+
+/// Reads one value of any type as a `google.protobuf.Value`.
+///
+/// # Errors
+/// If it is no JSON, or takes more than `limit` bytes on the wire.
+pub fn read_value(scan: &mut Scanner<'_>, limit: usize) -> Result<Vec<u8>> {
+    let mut out = Writer::new(limit, 64);
+    value::read(scan, &mut out)?;
+    Ok(out.finish())
+}
+
+impl<'a, 's> Reader<'a, 's> {
+    /// A reader of the message that starts where the scanner stands; `size` is about how many bytes of text it has.
+    pub fn new(scan: &'s mut Scanner<'a>, reading: Reading, limit: usize, size: usize) -> Self {
+        let capacity = size.min(limit).saturating_add(64);
+        Self { scan, out: Writer::new(limit, capacity), reading }
+    }
+
+    /// Reads one message and leaves the scanner behind it.
+    ///
+    /// # Errors
+    /// If it is no JSON, breaks the schema, or takes more than the limit on the wire.
+    pub fn read(mut self, message: &'static Message) -> Result<Vec<u8>> {
+        self.message(message)?;
+        Ok(self.out.finish())
+    }
+
+    fn message(&mut self, message: &'static Message) -> Result<()> {
+        let mut seen = 0;
+        let mut more = self.scan.begin_object()?;
+        while more {
+            let key = self.scan.key()?;
+            match message.by_name(&key) {
+                Some(index) => {
+                    let read = self.member(message, index, &mut seen);
+                    read.map_err(|error| error.within(message.fields[index].json))?;
+                }
+                None => self.carry(message, &key).map_err(|error| error.within(&key))?,
+            }
+            more = self.scan.more(b'}')?;
+        }
+        let missing = message.required & !seen;
+        if self.reading == Reading::Request && missing != 0 {
+            let field = &message.fields[missing.trailing_zeros() as usize];
+            return Err(
+                Error::invalid(format!("required in {}, but missing", message.name)).within(field.json)
+            );
+        }
+        Ok(())
+    }
+
+    fn member(&mut self, message: &'static Message, index: usize, seen: &mut u32) -> Result<()> {
+        let field = &message.fields[index];
+        let is_value = matches!((field.kind, field.shape), (Kind::Value, Shape::One));
+        if !is_value && self.scan.peek() == Some(b'n') && self.scan.take_literal("null") {
+            return Ok(());
+        }
+        if *seen & (1 << index) != 0 {
+            return Err(Error::invalid("given twice"));
+        }
+        if let Some(rival) =
+            message.fields.iter().enumerate().find(|(at, _)| *seen & field.rivals & (1 << at) != 0)
+        {
+            return Err(Error::invalid(format!("given beside {}, of which only one may be", rival.1.json)));
+        }
+        *seen |= 1 << index;
+        match field.shape {
+            Shape::One => self.value(field.number, field.kind, field),
+            Shape::Many => self.list(field),
+            Shape::Map => self.map(field),
+        }
+    }
+
+    fn list(&mut self, field: &'static Field) -> Result<()> {
+        let mut more = self.scan.begin_list()?;
+        let mut index = 0;
+        while more {
+            self.value(field.number, field.kind, field).map_err(|error| error.at(index))?;
+            index += 1;
+            more = self.scan.more(b']')?;
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, field: &'static Field) -> Result<()> {
+        let mut more = self.scan.begin_object()?;
+        while more {
+            let key = self.scan.key()?;
+            self.out.begin(field.number)?;
+            self.out.bytes(1, key.as_bytes())?;
+            self.value(2, field.kind, field).map_err(|error| error.within(&key))?;
+            self.out.end();
+            more = self.scan.more(b'}')?;
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, number: u32, kind: Kind, field: &'static Field) -> Result<()> {
+        match kind {
+            Kind::Bool => {
+                let value = self.scan.bool()?;
+                return self.out.varint(number, u64::from(value));
+            }
+            Kind::Bytes => return self.bytes(number),
+            Kind::Enum(list) => return self.enumerated(number, list, field),
+            Kind::Int32 => {
+                let value = self.int32()?;
+                return self.out.int32(number, value);
+            }
+            Kind::String => {
+                let value = self.scan.string()?;
+                return self.out.bytes(number, value.as_bytes());
+            }
+            Kind::Message(_) | Kind::Struct | Kind::Timestamp | Kind::Value => self.out.begin(number)?,
+        }
+        match kind {
+            Kind::Message(message) => self.message(message)?,
+            Kind::Struct => value::read_struct(self.scan, &mut self.out)?,
+            Kind::Timestamp => timestamp::read(&self.scan.string()?, &mut self.out)?,
+            _ => value::read(self.scan, &mut self.out)?,
+        }
+        self.out.end();
+        Ok(())
+    }
+
+    /// Base64 in either alphabet, padded or not. The usual spelling is decoded in place.
+    fn bytes(&mut self, number: u32) -> Result<()> {
+        let text = self.scan.string()?;
+        let text = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(&text);
+        let length = text.len() / 4 * 3 + text.len() % 4 * 3 / 4;
+        let decoded = self.out.fill(number, length, |room| {
+            let decoded = base64_simd::STANDARD_NO_PAD.decode(text.as_bytes(), room.as_out());
+            decoded.map(drop).map_err(|_| Error::invalid("not base64"))
+        });
+        match decoded {
+            Err(error) if matches!(error.cause(), Cause::Invalid(_)) => {}
+            done => return done,
+        }
+        let standard = text.replace('-', "+").replace('_', "/");
+        let decoded = base64_simd::forgiving_decode_to_vec(standard.as_bytes());
+        self.out.bytes(number, &decoded.map_err(|_| Error::invalid("not base64"))?)
+    }
+
+    /// An enum by name or number. A name that this version has not heard of is carried under the field's name.
+    fn enumerated(&mut self, number: u32, list: &'static Enum, field: &'static Field) -> Result<()> {
+        if self.scan.peek() != Some(b'"') {
+            let value = self.int32()?;
+            return self.out.int32(number, value);
+        }
+        let mut ahead = self.scan.clone();
+        let name = ahead.string()?;
+        match list.number(&name) {
+            Some(value) => {
+                *self.scan = ahead;
+                self.out.int32(number, value)
+            }
+            None => self.carry_member(field.json),
+        }
+    }
+
+    /// A whole number, as a number or as text.
+    fn int32(&mut self) -> Result<i32> {
+        let quoted;
+        let text = if self.scan.peek() == Some(b'"') {
+            quoted = self.scan.string()?;
+            &*quoted
+        } else {
+            self.scan.number()?
+        };
+        int32(text).ok_or_else(|| Error::invalid("not a whole number of 32 bits"))
+    }
+
+    fn carry(&mut self, message: &'static Message, key: &str) -> Result<()> {
+        match message.by_name_ignoring_case(key) {
+            Some(index) => {
+                let field = message.fields[index].json;
+                Err(Error::invalid(format!(
+                    "unknown in {}, and too like {field} to be carried",
+                    message.name
+                )))
+            }
+            None => self.carry_member(key),
+        }
+    }
+
+    fn carry_member(&mut self, key: &str) -> Result<()> {
+        self.out.begin(CARRIED)?;
+        value::read_entry(key, self.scan, &mut self.out)?;
+        self.out.end();
+        Ok(())
+    }
+}
+
+/// `7`, `7.0` and `7e0` are whole numbers; `7.5` is none.
+fn int32(text: &str) -> Option<i32> {
+    if let Ok(number) = text.parse() {
+        // `+7` and `007` are numbers to Rust, but not to JSON.
+        return (number_len(text.as_bytes()) == text.len()).then_some(number);
+    }
+    let number: f64 = text.parse().ok().filter(|_| number_len(text.as_bytes()) == text.len())?;
+    let whole = number.fract() == 0.0 && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number);
+    #[expect(clippy::cast_possible_truncation, reason = "whole and within range")]
+    whole.then_some(number as i32)
+}

@@ -1,0 +1,462 @@
+//! A scanner over JSON text (RFC 8259) that copies nothing and builds nothing, and the writing of strings.
+
+use std::borrow::Cow;
+
+use super::{Cause, Error, Result};
+
+/// How deep a value may nest that is only stepped over.
+const SKIP_DEPTH: usize = 512;
+
+/// A place in a JSON text, moving forward token by token.
+#[derive(Clone, Debug)]
+pub struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    /// Starts at the beginning of a text.
+    pub fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Starts at the beginning of bytes that should be text.
+    ///
+    /// # Errors
+    /// If they are no UTF-8.
+    pub fn of_bytes(bytes: &'a [u8]) -> Result<Self> {
+        simdutf8::compat::from_utf8(bytes)
+            .map(Self::new)
+            .map_err(|error| Cause::Syntax { expected: "UTF-8".into(), at: error.valid_up_to() }.into())
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn unexpected(&self, expected: impl Into<String>) -> Error {
+        Cause::Syntax { expected: expected.into(), at: self.at }.into()
+    }
+
+    /// The first byte of the next token, or `None` at the end of the text.
+    pub fn peek(&mut self) -> Option<u8> {
+        while matches!(self.byte(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+        self.byte()
+    }
+
+    /// Where the next token starts.
+    pub fn offset(&mut self) -> usize {
+        self.peek();
+        self.at
+    }
+
+    /// The text between two offsets.
+    pub fn span(&self, start: usize, end: usize) -> &'a str {
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// Steps over one byte of punctuation if it comes next.
+    pub fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Steps over one byte of punctuation.
+    ///
+    /// # Errors
+    /// If something else comes next.
+    pub fn expect(&mut self, byte: u8) -> Result<()> {
+        if self.take(byte) { Ok(()) } else { Err(self.unexpected(format!("'{}'", char::from(byte)))) }
+    }
+
+    /// Steps into an object; whether it has a member.
+    ///
+    /// # Errors
+    /// If something else comes next.
+    pub fn begin_object(&mut self) -> Result<bool> {
+        if self.take(b'{') { Ok(!self.take(b'}')) } else { Err(self.other_type("an object")) }
+    }
+
+    /// Steps into a list; whether it has an element.
+    ///
+    /// # Errors
+    /// If something else comes next.
+    pub fn begin_list(&mut self) -> Result<bool> {
+        if self.take(b'[') { Ok(!self.take(b']')) } else { Err(self.other_type("a list")) }
+    }
+
+    /// Steps past an element; whether another one follows.
+    ///
+    /// # Errors
+    /// If neither a comma nor the end follows.
+    pub fn more(&mut self, close: u8) -> Result<bool> {
+        if self.take(b',') {
+            return Ok(true);
+        }
+        if self.take(close) {
+            return Ok(false);
+        }
+        Err(self.unexpected(format!("',' or '{}'", char::from(close))))
+    }
+
+    /// The key of a member, past its colon.
+    ///
+    /// # Errors
+    /// If no key and colon come next.
+    pub fn key(&mut self) -> Result<Cow<'a, str>> {
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected("a key"));
+        }
+        let key = self.string()?;
+        self.expect(b':')?;
+        Ok(key)
+    }
+
+    /// Checks that the text is over.
+    ///
+    /// # Errors
+    /// If more follows.
+    pub fn end(&mut self) -> Result<()> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.unexpected("the end")),
+        }
+    }
+
+    /// Steps over a literal if it comes next.
+    pub fn take_literal(&mut self, literal: &str) -> bool {
+        self.peek();
+        let found = self.text.as_bytes()[self.at..].starts_with(literal.as_bytes());
+        self.at += if found { literal.len() } else { 0 };
+        found
+    }
+
+    /// `true` or `false`.
+    ///
+    /// # Errors
+    /// If a value of another type comes next, or none.
+    pub fn bool(&mut self) -> Result<bool> {
+        if self.take_literal("true") {
+            Ok(true)
+        } else if self.take_literal("false") {
+            Ok(false)
+        } else {
+            Err(self.other_type("true or false"))
+        }
+    }
+
+    /// The text of a number, in the grammar of JSON.
+    ///
+    /// # Errors
+    /// If a value of another type comes next, or none.
+    pub fn number(&mut self) -> Result<&'a str> {
+        self.peek();
+        let rest = &self.text[self.at..];
+        let length = number_len(rest.as_bytes());
+        if length == 0 {
+            return Err(self.other_type("a number"));
+        }
+        self.at += length;
+        Ok(&rest[..length])
+    }
+
+    /// A string, borrowed where it holds no escapes.
+    ///
+    /// # Errors
+    /// If a value of another type comes next, or the string holds a control character, a bad escape or half a
+    /// surrogate pair.
+    pub fn string(&mut self) -> Result<Cow<'a, str>> {
+        if !self.take(b'"') {
+            return Err(self.other_type("a string"));
+        }
+        let plain = self.plain();
+        if self.byte() == Some(b'"') {
+            self.at += 1;
+            return Ok(Cow::Borrowed(plain));
+        }
+        let mut out = String::from(plain);
+        loop {
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(Cow::Owned(out));
+                }
+                Some(b'\\') => out.push(self.escape()?),
+                Some(_) => return Err(self.unexpected("no control character in a string")),
+                None => return Err(self.unexpected("the end of the string")),
+            }
+            out.push_str(self.plain());
+        }
+    }
+
+    /// The part of a string that needs no unescaping, from here.
+    fn plain(&mut self) -> &'a str {
+        let rest = &self.text[self.at..];
+        let length = plain_len(rest.as_bytes());
+        self.at += length;
+        &rest[..length]
+    }
+
+    fn escape(&mut self) -> Result<char> {
+        let escape = self.text.as_bytes().get(self.at + 1).copied();
+        let escaped = match escape {
+            Some(b'u') => return self.unicode(),
+            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            _ => return Err(self.unexpected("an escape")),
+        };
+        self.at += 2;
+        Ok(escaped)
+    }
+
+    fn unicode(&mut self) -> Result<char> {
+        let first = self.hex()?;
+        let code = match first {
+            0xD800..0xDC00 => {
+                let second = self.hex().ok().filter(|low| (0xDC00..0xE000).contains(low));
+                second.map(|low| 0x1_0000 + ((first - 0xD800) << 10) + (low - 0xDC00))
+            }
+            code => Some(code),
+        };
+        code.and_then(char::from_u32).ok_or_else(|| self.unexpected("both halves of a surrogate pair"))
+    }
+
+    /// `\uXXXX`
+    fn hex(&mut self) -> Result<u32> {
+        let digits = self.text.get(self.at..self.at + 6).and_then(|escape| escape.strip_prefix("\\u"));
+        let digits = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let code = code.ok_or_else(|| self.unexpected("\\u and four hexadecimal digits"))?;
+        self.at += 6;
+        Ok(code)
+    }
+
+    /// Steps over one value of any type and gives its text.
+    ///
+    /// # Errors
+    /// If no value comes next.
+    pub fn skip(&mut self) -> Result<&'a str> {
+        let start = self.offset();
+        self.skip_nested(0)?;
+        Ok(&self.text[start..self.at])
+    }
+
+    fn skip_nested(&mut self, depth: usize) -> Result<()> {
+        if depth > SKIP_DEPTH {
+            return Err(Cause::TooDeep.into());
+        }
+        match self.peek() {
+            Some(b'{') => {
+                let mut more = self.begin_object()?;
+                while more {
+                    self.key()?;
+                    self.skip_nested(depth + 1)?;
+                    more = self.more(b'}')?;
+                }
+                Ok(())
+            }
+            Some(b'[') => {
+                let mut more = self.begin_list()?;
+                while more {
+                    self.skip_nested(depth + 1)?;
+                    more = self.more(b']')?;
+                }
+                Ok(())
+            }
+            Some(b'"') => self.string().map(drop),
+            _ if ["true", "false", "null"].iter().any(|literal| self.take_literal(literal)) => Ok(()),
+            _ => match number_len(&self.text.as_bytes()[self.at..]) {
+                0 => Err(self.unexpected("a value")),
+                length => {
+                    self.at += length;
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// The error of a value that has another type than it should, or is no value at all.
+    pub fn other_type(&mut self, expected: &str) -> Error {
+        match self.peek() {
+            Some(b'{' | b'[' | b'"' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => {
+                // Only a whole value has a type; what cannot be stepped over is a mistake in the text itself.
+                let mut ahead = self.clone();
+                match ahead.skip() {
+                    Ok(found) => Error::invalid(format!("expected {expected}, found {}", excerpt(found))),
+                    Err(error) => error,
+                }
+            }
+            _ => self.unexpected(expected),
+        }
+    }
+}
+
+/// A value as an error message shows it: short, and without what a caller said.
+fn excerpt(value: &str) -> &'static str {
+    match value.as_bytes().first() {
+        Some(b'{') => "an object",
+        Some(b'[') => "a list",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a truth value",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// How many bytes of a number the text starts with: `-? int frac? exp?` (RFC 8259 §6).
+pub fn number_len(text: &[u8]) -> usize {
+    let digits = |from: usize| {
+        let rest = text.get(from..).unwrap_or_default();
+        rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
+    };
+    let mut at = usize::from(text.first() == Some(&b'-'));
+    let integer = digits(at);
+    if integer == 0 || (integer > 1 && text[at] == b'0') {
+        return 0;
+    }
+    at += integer;
+    if text.get(at) == Some(&b'.') {
+        let fraction = digits(at + 1);
+        if fraction == 0 {
+            return 0;
+        }
+        at += 1 + fraction;
+    }
+    if matches!(text.get(at), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
+        let exponent = digits(at + 1 + sign);
+        if exponent == 0 {
+            return 0;
+        }
+        at += 1 + sign + exponent;
+    }
+    at
+}
+
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+const HIGH: u64 = ONES << 7;
+
+/// How many bytes the text starts with that stand for themselves in a JSON string: no quote, no backslash, no control
+/// character. Eight at a time.
+fn plain_len(text: &[u8]) -> usize {
+    let (words, _) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return index * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1F);
+    let tail = words.len() * 8;
+    tail + text[tail..].iter().position(special).unwrap_or(text.len() - tail)
+}
+
+/// The high bit of each byte that is a quote, a backslash or below a space; bits above the lowest one may be wrong.
+const fn special_bytes(word: u64) -> u64 {
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word
+    }
+    let quote = zeros(word ^ (ONES * b'"' as u64));
+    let backslash = zeros(word ^ (ONES * b'\\' as u64));
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (quote | backslash | control) & HIGH
+}
+
+/// Writes a text as a JSON string.
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    loop {
+        let plain = plain_len(rest);
+        out.extend_from_slice(&rest[..plain]);
+        let Some(byte) = rest.get(plain) else { break };
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            control => out.extend_from_slice(format!("\\u{control:04x}").as_bytes()),
+        }
+        rest = &rest[plain + 1..];
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn strings_are_borrowed_until_an_escape_appears() {
+        assert!(matches!(
+            Scanner::new("\"plain, long enough\"").string(),
+            Ok(Cow::Borrowed("plain, long enough"))
+        ));
+        let escaped = r#" "a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00z" "#;
+        assert_eq!(Scanner::new(escaped).string().unwrap(), "a\"\\/\u{8}\u{c}\n\r\té😀z");
+    }
+
+    #[test]
+    fn what_is_no_string_is_refused() {
+        for text in
+            ["\"open", "\"\u{1}\"", r#""\x""#, r#""\ud83d""#, r#""\ude00""#, r#""\ud83dA""#, r#""\u12""#]
+        {
+            assert!(
+                matches!(Scanner::new(text).string().unwrap_err().cause(), Cause::Syntax { .. }),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_follow_the_grammar() {
+        for text in ["0", "-0", "1", "12.50", "-1e5", "1E+9", "0.1e-2"] {
+            assert_eq!(number_len(text.as_bytes()), text.len(), "{text}");
+        }
+        for text in ["", "-", "01", ".5", "1.", "1e", "1e+", "+1", "NaN", "Infinity"] {
+            assert_eq!(number_len(text.as_bytes()), 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_from_a_broken_text() {
+        assert_eq!(Scanner::new("[1]").string().unwrap_err().to_string(), "expected a string, found a list");
+        assert!(Scanner::new("[1").string().unwrap_err().to_string().starts_with("not JSON"));
+        assert!(Scanner::new("").bool().unwrap_err().to_string().starts_with("not JSON"));
+        assert!(Scanner::new("nul").skip().is_err());
+    }
+
+    #[test]
+    fn stepping_over_has_a_bottom() {
+        let deep = "[".repeat(100_000);
+        assert_eq!(Scanner::new(&deep).skip().unwrap_err().cause(), &Cause::TooDeep);
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_survives_as_a_string(text in "\\PC*|[\\x00-\\x7F\u{80}-\u{10FFFF}]*") {
+            let mut out = Vec::new();
+            write_string(&mut out, &text);
+            let written = String::from_utf8(out).unwrap();
+            prop_assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text.clone());
+            prop_assert_eq!(Scanner::new(&written).string().unwrap(), text);
+        }
+
+        #[test]
+        fn the_scanner_agrees_with_serde_json_on_what_json_is(text in "[\\[\\]{}\",:0-9eE+.a-z \\\\-]{0,24}") {
+            let mut scan = Scanner::new(&text);
+            let ours = scan.skip().and_then(|_| scan.end()).is_ok();
+            prop_assert_eq!(ours, serde_json::from_str::<Box<serde_json::value::RawValue>>(&text).is_ok(), "{}", text);
+        }
+    }
+}

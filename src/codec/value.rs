@@ -1,0 +1,269 @@
+//! `google.protobuf.Value` and `Struct`: any JSON, with every number exactly as it was written.
+//!
+//! An integral double prints as an integer. Where the double alone would print another text than was read, that text
+//! travels beside it in field [`EXACT_NUMBER`], which any other reader of protobuf skips.
+
+use std::borrow::Cow;
+use std::io::Write as _;
+
+use super::text::{Scanner, number_len, write_string};
+use super::wire::{Fields, Value as Wire, Writer};
+use super::{Cause, DEPTH_MAX, EXACT_NUMBER, Error, Result};
+
+/// Reads an object into a `Struct` that has been begun.
+pub(super) fn read_struct(scan: &mut Scanner<'_>, out: &mut Writer) -> Result<()> {
+    let mut more = scan.begin_object()?;
+    while more {
+        let key = scan.key()?;
+        read_entry(&key, scan, out).map_err(|error| error.within(&key))?;
+        more = scan.more(b'}')?;
+    }
+    Ok(())
+}
+
+/// Reads a member's value into an entry of a `Struct` that has been begun.
+pub(super) fn read_entry(key: &str, scan: &mut Scanner<'_>, out: &mut Writer) -> Result<()> {
+    out.begin(1)?;
+    out.bytes(1, key.as_bytes())?;
+    out.begin(2)?;
+    read(scan, out)?;
+    out.end();
+    out.end();
+    Ok(())
+}
+
+/// Reads anything into a `Value` that has been begun.
+pub(super) fn read(scan: &mut Scanner<'_>, out: &mut Writer) -> Result<()> {
+    match scan.peek() {
+        Some(b'{') => {
+            out.begin(5)?;
+            read_struct(scan, out)?;
+        }
+        Some(b'[') => {
+            out.begin(6)?;
+            read_list(scan, out)?;
+        }
+        Some(b'"') => return out.bytes(3, scan.string()?.as_bytes()),
+        Some(b't' | b'f') => return out.varint(4, u64::from(scan.bool()?)),
+        _ if scan.take_literal("null") => return out.varint(1, 0),
+        _ => return read_number(scan.number()?, out),
+    }
+    out.end();
+    Ok(())
+}
+
+fn read_list(scan: &mut Scanner<'_>, out: &mut Writer) -> Result<()> {
+    let mut more = scan.begin_list()?;
+    let mut index = 0;
+    while more {
+        out.begin(1)?;
+        read(scan, out).map_err(|error| error.at(index))?;
+        out.end();
+        index += 1;
+        more = scan.more(b']')?;
+    }
+    Ok(())
+}
+
+fn read_number(text: &str, out: &mut Writer) -> Result<()> {
+    /// Natural numbers of so many digits are exact as doubles and print as they are written.
+    const SURELY_EXACT: usize = 15;
+    let number: f64 = text.parse().map_err(|_| Error::invalid("not a number"))?;
+    if !number.is_finite() {
+        return Err(Error::invalid("no double is near this number"));
+    }
+    out.double(2, number)?;
+    let natural = text.len() <= SURELY_EXACT && text.bytes().all(|byte| byte.is_ascii_digit());
+    if natural || default_text(number) == text { Ok(()) } else { out.bytes(EXACT_NUMBER, text.as_bytes()) }
+}
+
+/// How a double prints when nothing says how it was written: integers as such below 10²¹, the shortest text that reads
+/// back as the same double otherwise.
+fn default_text(number: f64) -> String {
+    let magnitude = number.abs();
+    if magnitude < 1e21 && (magnitude >= 1e-6 || magnitude == 0.0) {
+        format!("{number}")
+    } else {
+        format!("{number:e}")
+    }
+}
+
+/// Writes a `Struct` as an object: every entry, in order; duplicates travel.
+pub(super) fn write_struct(wire: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<()> {
+    if depth > DEPTH_MAX {
+        return Err(Cause::TooDeep.into());
+    }
+    out.push(b'{');
+    for (index, entry) in entries(wire).enumerate() {
+        let Entry { key, value } = entry?;
+        if index > 0 {
+            out.push(b',');
+        }
+        write_string(out, key);
+        out.push(b':');
+        write(&value, depth + 2, out).map_err(|error| error.within(key))?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// An entry of a `Struct`.
+pub(super) struct Entry<'a> {
+    pub(super) key: &'a str,
+    /// A `Value`.
+    pub(super) value: Cow<'a, [u8]>,
+}
+
+impl<'a> Entry<'a> {
+    fn read(wire: &'a [u8]) -> Result<Self> {
+        let mut entry = Self { key: "", value: Cow::Borrowed(&[]) };
+        for field in Fields::new(wire) {
+            let field = field?;
+            match field.number {
+                1 => entry.key = field.value.text()?,
+                2 => merge(&mut entry.value, field.value.bytes()?),
+                _ => {}
+            }
+        }
+        Ok(entry)
+    }
+}
+
+/// The entries of a `Struct`, in order.
+pub(super) fn entries(wire: &[u8]) -> impl Iterator<Item = Result<Entry<'_>>> {
+    Fields::new(wire).filter_map(|field| match field {
+        Ok(field) if field.number == 1 => Some(field.value.bytes().and_then(Entry::read)),
+        Ok(_) => None,
+        Err(error) => Some(Err(error)),
+    })
+}
+
+/// A message that comes in pieces is the pieces one after the other.
+pub(super) fn merge<'a>(whole: &mut Cow<'a, [u8]>, piece: &'a [u8]) {
+    if whole.is_empty() {
+        *whole = Cow::Borrowed(piece);
+    } else {
+        whole.to_mut().extend_from_slice(piece);
+    }
+}
+
+/// The text of a `Value` that is one.
+pub(super) fn text(wire: &[u8]) -> Result<Option<&str>> {
+    Ok(match Parsed::read(wire)?.content {
+        Content::Text(text) => Some(text),
+        _ => None,
+    })
+}
+
+/// A `Value`: what it holds, and the exact text of a number.
+struct Parsed<'a> {
+    content: Content<'a>,
+    exact: Option<&'a str>,
+}
+
+/// What a `Value` holds: of several kinds the last, of one kind in pieces all of them.
+enum Content<'a> {
+    Bool(bool),
+    List(Cow<'a, [u8]>),
+    Null,
+    Number(f64),
+    Struct(Cow<'a, [u8]>),
+    Text(&'a str),
+}
+
+/// Writes a `Value` as JSON. `depth` is how many messages it is nested in.
+pub(super) fn write(wire: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<()> {
+    if depth > DEPTH_MAX {
+        return Err(Cause::TooDeep.into());
+    }
+    let Parsed { content, exact } = Parsed::read(wire)?;
+    match content {
+        Content::Number(number) => return write_number(number, exact, out),
+        _ if exact.is_some() => {
+            return Err(Error::invalid("the text of a number beside a value that is none"));
+        }
+        Content::Bool(true) => out.extend_from_slice(b"true"),
+        Content::Bool(false) => out.extend_from_slice(b"false"),
+        Content::List(list) => write_list(&list, depth + 1, out)?,
+        Content::Null => out.extend_from_slice(b"null"),
+        Content::Struct(entries) => write_struct(&entries, depth + 1, out)?,
+        Content::Text(text) => write_string(out, text),
+    }
+    Ok(())
+}
+
+impl<'a> Parsed<'a> {
+    fn read(wire: &'a [u8]) -> Result<Self> {
+        let mut parsed = Self { content: Content::Null, exact: None };
+        for field in Fields::new(wire) {
+            let field = field?;
+            if field.number == EXACT_NUMBER {
+                parsed.exact = Some(field.value.text()?);
+            } else {
+                parsed.content = parsed.content.then(field.number, field.value)?;
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+impl<'a> Content<'a> {
+    /// What a `Value` holds after one more field.
+    fn then(self, number: u32, wire: Wire<'a>) -> Result<Self> {
+        Ok(match number {
+            1 => wire.varint().map(|_| Self::Null)?,
+            2 => Self::Number(wire.double()?),
+            3 => Self::Text(wire.text()?),
+            4 => Self::Bool(wire.varint()? != 0),
+            5 => {
+                let mut whole = if let Self::Struct(whole) = self { whole } else { Cow::Borrowed(&[][..]) };
+                merge(&mut whole, wire.bytes()?);
+                Self::Struct(whole)
+            }
+            6 => {
+                let mut whole = if let Self::List(whole) = self { whole } else { Cow::Borrowed(&[][..]) };
+                merge(&mut whole, wire.bytes()?);
+                Self::List(whole)
+            }
+            _ => self,
+        })
+    }
+}
+
+fn write_list(wire: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<()> {
+    if depth > DEPTH_MAX {
+        return Err(Cause::TooDeep.into());
+    }
+    out.push(b'[');
+    let mut index = 0;
+    for field in Fields::new(wire) {
+        let field = field?;
+        if field.number == 1 {
+            if index > 0 {
+                out.push(b',');
+            }
+            write(field.value.bytes()?, depth + 1, out).map_err(|error| error.at(index))?;
+            index += 1;
+        }
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn write_number(number: f64, exact: Option<&str>, out: &mut Vec<u8>) -> Result<()> {
+    match exact {
+        Some(text) => {
+            let is_number = !text.is_empty() && number_len(text.as_bytes()) == text.len();
+            let rounds = text.parse::<f64>().is_ok_and(|rounded| rounded.to_bits() == number.to_bits());
+            if !(is_number && rounds && number.is_finite()) {
+                return Err(Error::invalid("the text of a number that is not that number"));
+            }
+            out.extend_from_slice(text.as_bytes());
+        }
+        None if number.is_finite() => {
+            write!(out, "{}", default_text(number)).map_err(|_| Error::invalid("not a number"))?
+        }
+        None => return Err(Error::invalid("JSON has no infinity and no NaN")),
+    }
+    Ok(())
+}

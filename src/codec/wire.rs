@@ -1,0 +1,468 @@
+//! The protobuf wire format: reading fields, writing nested messages of unknown length, and editing without decoding.
+
+use std::ops::Range;
+
+use super::{Cause, DEPTH_MAX, Error, Result};
+
+/// A value as it stands on the wire.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Eight bytes.
+    Fixed64([u8; 8]),
+    /// Anything with a length: strings, bytes, messages.
+    Len(&'a [u8]),
+    /// A field whose kind no field of ours has (a group, four fixed bytes), stepped over.
+    Other,
+    /// A number of variable length.
+    Varint(u64),
+}
+
+impl<'a> Value<'a> {
+    /// The bytes of a value with a length.
+    ///
+    /// # Errors
+    /// If the value is of another wire type.
+    pub fn bytes(self) -> Result<&'a [u8]> {
+        match self {
+            Self::Len(bytes) => Ok(bytes),
+            _ => Err(Cause::Wire("a field has another wire type than its schema").into()),
+        }
+    }
+
+    /// A text.
+    ///
+    /// # Errors
+    /// If the value is of another wire type, or no UTF-8.
+    pub fn text(self) -> Result<&'a str> {
+        simdutf8::basic::from_utf8(self.bytes()?).map_err(|_| Cause::Wire("a string is not UTF-8").into())
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// If the value is of another wire type.
+    pub fn varint(self) -> Result<u64> {
+        match self {
+            Self::Varint(number) => Ok(number),
+            _ => Err(Cause::Wire("a field has another wire type than its schema").into()),
+        }
+    }
+
+    /// A double.
+    ///
+    /// # Errors
+    /// If the value is of another wire type.
+    pub fn double(self) -> Result<f64> {
+        match self {
+            Self::Fixed64(bytes) => Ok(f64::from_le_bytes(bytes)),
+            _ => Err(Cause::Wire("a field has another wire type than its schema").into()),
+        }
+    }
+
+    /// An `int32` or an enum: the low 32 bits, as protobuf reads them.
+    ///
+    /// # Errors
+    /// If the value is of another wire type.
+    #[expect(clippy::cast_possible_truncation, reason = "protobuf keeps the low 32 bits")]
+    pub fn int32(self) -> Result<i32> {
+        self.varint().map(|number| number as i32)
+    }
+}
+
+/// One field of a message: its number, its value, and the bytes that it takes with its tag.
+#[derive(Clone, Debug)]
+pub struct Field<'a> {
+    /// The number in the schema.
+    pub number: u32,
+    /// The value.
+    pub value: Value<'a>,
+    /// Where the field stands in the message, tag included.
+    pub span: Range<usize>,
+}
+
+/// The fields of a message, in the order of the wire.
+#[derive(Clone, Debug)]
+pub struct Fields<'a> {
+    wire: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// Starts at the beginning of a message.
+    pub fn new(wire: &'a [u8]) -> Self {
+        Self { wire, at: 0 }
+    }
+
+    fn varint(&mut self) -> Result<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = *self.wire.get(self.at).ok_or(Cause::Wire("cut off within a number"))?;
+            self.at += 1;
+            number |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 && (shift < 63 || byte < 2) {
+                return Ok(number);
+            }
+        }
+        Err(Cause::Wire("a number of more than 64 bits").into())
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
+        let end = self.at.checked_add(length);
+        let bytes = end.and_then(|end| self.wire.get(self.at..end));
+        let bytes = bytes.ok_or(Cause::Wire("cut off within a field"))?;
+        self.at += length;
+        Ok(bytes)
+    }
+
+    fn tag(&mut self) -> Result<(u32, u8)> {
+        let tag = u32::try_from(self.varint()?).map_err(|_| Cause::Wire("a field number above 2^29-1"))?;
+        if tag >> 3 == 0 {
+            return Err(Cause::Wire("a field number of 0").into());
+        }
+        Ok((tag >> 3, (tag & 7) as u8))
+    }
+
+    fn value(&mut self, number: u32, wire_type: u8) -> Result<Value<'a>> {
+        match wire_type {
+            0 => self.varint().map(Value::Varint),
+            1 => {
+                let bytes = self.take(8)?.first_chunk().copied();
+                bytes.map(Value::Fixed64).ok_or_else(|| Cause::Wire("cut off within a field").into())
+            }
+            2 => {
+                let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
+                self.take(length).map(Value::Len)
+            }
+            3 => self.group(number).map(|()| Value::Other),
+            5 => self.take(4).map(|_| Value::Other),
+            _ => Err(Cause::Wire("an unknown wire type").into()),
+        }
+    }
+
+    /// Steps over a group, an old way to nest that no message of ours uses.
+    fn group(&mut self, number: u32) -> Result<()> {
+        let mut open = vec![number];
+        while let Some(innermost) = open.last().copied() {
+            let (number, wire_type) = self.tag()?;
+            match wire_type {
+                3 => open.push(number),
+                4 if number == innermost => drop(open.pop()),
+                4 => return Err(Cause::Wire("a group ends that did not begin").into()),
+                other => drop(self.value(number, other)?),
+            }
+            if open.len() > DEPTH_MAX {
+                return Err(Cause::TooDeep.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn field(&mut self) -> Result<Field<'a>> {
+        let start = self.at;
+        let (number, wire_type) = self.tag()?;
+        let value = self.value(number, wire_type)?;
+        Ok(Field { number, value, span: start..self.at })
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<Field<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.wire.len() {
+            return None;
+        }
+        let field = self.field();
+        if field.is_err() {
+            self.at = self.wire.len();
+        }
+        Some(field)
+    }
+}
+
+/// The last occurrence of a string field, which is the one that counts; `""` if there is none.
+///
+/// # Errors
+/// If the message is no protobuf, or the field no string.
+pub fn last_string(wire: &[u8], number: u32) -> Result<&str> {
+    let mut last = "";
+    for field in Fields::new(wire) {
+        let field = field?;
+        if field.number == number {
+            last = field.value.text()?;
+        }
+    }
+    Ok(last)
+}
+
+/// The message without the fields of that number.
+///
+/// # Errors
+/// If the message is no protobuf.
+pub fn without(wire: &[u8], number: u32) -> Result<Vec<u8>> {
+    let mut rest = Vec::with_capacity(wire.len());
+    for field in Fields::new(wire) {
+        let field = field?;
+        if field.number != number {
+            rest.extend_from_slice(&wire[field.span]);
+        }
+    }
+    Ok(rest)
+}
+
+/// Appends a field with a length. After all others, it wins over a field of the same number, or adds to a list.
+pub fn append(wire: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    put_varint(wire, u64::from(number << 3 | 2));
+    put_varint(wire, bytes.len() as u64);
+    wire.extend_from_slice(bytes);
+}
+
+fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
+}
+
+/// How many bytes a number takes.
+fn varint_len(number: usize) -> usize {
+    (number.max(1).ilog2() / 7) as usize + 1
+}
+
+/// Writes a message front to back although the lengths of nested messages are not known yet: room for a length is left
+/// open and, where it turns out too small, what follows moves up.
+#[derive(Debug)]
+pub struct Writer {
+    out: Vec<u8>,
+    open: Vec<Open>,
+    limit: usize,
+}
+
+/// A nested message that is being written.
+#[derive(Debug)]
+struct Open {
+    /// Where its first byte stands.
+    start: usize,
+    /// How many bytes before that are left for its length.
+    room: usize,
+}
+
+impl Writer {
+    /// Starts a message that may grow to `limit` bytes.
+    pub fn new(limit: usize, capacity: usize) -> Self {
+        Self { out: Vec::with_capacity(capacity), open: Vec::new(), limit }
+    }
+
+    /// The message.
+    pub fn finish(self) -> Vec<u8> {
+        debug_assert!(self.open.is_empty());
+        self.out
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.out.len() > self.limit { Err(self.too_large()) } else { Ok(()) }
+    }
+
+    fn too_large(&self) -> Error {
+        Cause::TooLarge { limit: self.limit }.into()
+    }
+
+    /// Begins a nested message.
+    ///
+    /// # Errors
+    /// If it nests too deep, or the whole is too large already.
+    pub fn begin(&mut self, number: u32) -> Result<()> {
+        if self.open.len() == DEPTH_MAX {
+            return Err(Cause::TooDeep.into());
+        }
+        put_varint(&mut self.out, u64::from(number << 3 | 2));
+        self.out.push(0);
+        self.check()?;
+        self.open.push(Open { start: self.out.len(), room: 1 });
+        Ok(())
+    }
+
+    /// Ends the nested message that was begun last.
+    pub fn end(&mut self) {
+        let Some(last) = self.open.len().checked_sub(1) else { return };
+        self.make_room(last, 0);
+        let Some(Open { start, room }) = self.open.pop() else { return };
+        let mut length = self.out.len() - start;
+        for byte in &mut self.out[start - room..start] {
+            *byte = length.to_le_bytes()[0] | 0x80;
+            length >>= 7;
+        }
+        self.out[start - 1] &= 0x7F;
+    }
+
+    /// Makes sure that the length of the nested message at `index` fits once `more` bytes have come.
+    fn make_room(&mut self, index: usize, more: usize) {
+        let Open { start, room } = self.open[index];
+        let needed = varint_len(self.out.len() - start + more);
+        let Some(missing) = needed.checked_sub(room).filter(|missing| *missing > 0) else { return };
+        let end = self.out.len();
+        self.out.resize(end + missing, 0);
+        self.out.copy_within(start..end, start + missing);
+        self.open[index].room = needed;
+        for open in &mut self.open[index..] {
+            open.start += missing;
+        }
+    }
+
+    /// Announces that many bytes follow at once: room for all lengths is made now, while there is little to move.
+    fn announce(&mut self, more: usize) -> Result<()> {
+        const WORTH_IT: usize = 1024;
+        if self.out.len() + more > self.limit {
+            return Err(self.too_large());
+        }
+        if more >= WORTH_IT {
+            for index in 0..self.open.len() {
+                self.make_room(index, more);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a field with a length.
+    ///
+    /// # Errors
+    /// If the whole gets too large.
+    pub fn bytes(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
+        self.announce(bytes.len())?;
+        append(&mut self.out, number, bytes);
+        self.check()
+    }
+
+    /// Writes a field of `length` bytes that `fill` writes into the room it is given. If that fails, nothing is written.
+    ///
+    /// # Errors
+    /// If the whole gets too large, or `fill` fails.
+    pub fn fill(
+        &mut self,
+        number: u32,
+        length: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.announce(length)?;
+        let before = self.out.len();
+        put_varint(&mut self.out, u64::from(number << 3 | 2));
+        put_varint(&mut self.out, length as u64);
+        let start = self.out.len();
+        self.out.resize(start + length, 0);
+        if let Err(error) = fill(&mut self.out[start..]) {
+            self.out.truncate(before);
+            return Err(error);
+        }
+        self.check()
+    }
+
+    /// Writes a number.
+    ///
+    /// # Errors
+    /// If the whole gets too large.
+    pub fn varint(&mut self, number: u32, value: u64) -> Result<()> {
+        put_varint(&mut self.out, u64::from(number << 3));
+        put_varint(&mut self.out, value);
+        self.check()
+    }
+
+    /// Writes an `int32` or an enum.
+    ///
+    /// # Errors
+    /// If the whole gets too large.
+    #[expect(clippy::cast_sign_loss, reason = "protobuf writes negative numbers as their two's complement")]
+    pub fn int32(&mut self, number: u32, value: i32) -> Result<()> {
+        self.varint(number, i64::from(value) as u64)
+    }
+
+    /// Writes a double.
+    ///
+    /// # Errors
+    /// If the whole gets too large.
+    pub fn double(&mut self, number: u32, value: f64) -> Result<()> {
+        put_varint(&mut self.out, u64::from(number << 3 | 1));
+        self.out.extend_from_slice(&value.to_le_bytes());
+        self.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+
+    fn nested(lengths: &[usize]) -> Vec<u8> {
+        let mut writer = Writer::new(usize::MAX, 0);
+        for length in lengths {
+            writer.begin(1).unwrap();
+            writer.bytes(2, &vec![b'x'; *length]).unwrap();
+        }
+        for _ in lengths {
+            writer.end();
+        }
+        writer.finish()
+    }
+
+    /// The same, built from the inside out.
+    fn nested_naively(lengths: &[usize]) -> Vec<u8> {
+        lengths.iter().rev().fold(Vec::new(), |inner, length| {
+            let mut body = Vec::new();
+            append(&mut body, 2, &vec![b'x'; *length]);
+            body.extend(inner);
+            let mut outer = Vec::new();
+            append(&mut outer, 1, &body);
+            outer
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn lengths_are_right_and_short_however_messages_nest(
+            lengths in prop::collection::vec(prop_oneof![0..300_usize, 900..1200_usize, 16_000..17_000_usize], 0..12)
+        ) {
+            prop_assert!(nested(&lengths) == nested_naively(&lengths));
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic_or_disagree_with_prost(wire in prop::collection::vec(any::<u8>(), 0..64)) {
+            let ours = Fields::new(&wire).all(|field| field.is_ok());
+            // An empty message reads every field as unknown, so prost only checks the wire format.
+            prop_assert_eq!(ours, <() as prost::Message>::decode(&wire[..]).is_ok(), "{:?}", wire);
+        }
+    }
+
+    #[test]
+    fn prost_reads_every_kind_that_is_written() {
+        let mut writer = Writer::new(1000, 0);
+        writer.bytes(2, b"id").unwrap();
+        writer.int32(3, -7).unwrap();
+        let read = crate::proto::GetTaskRequest::decode(&writer.finish()[..]).unwrap();
+        assert_eq!((read.id.as_str(), read.history_length), ("id", Some(-7)));
+    }
+
+    #[test]
+    fn what_grows_past_the_limit_is_refused_before_it_is_written() {
+        let mut writer = Writer::new(10, 0);
+        assert!(writer.bytes(1, &[0; 8]).is_ok());
+        assert_eq!(writer.varint(1, 1).unwrap_err().cause(), &Cause::TooLarge { limit: 10 });
+        let mut writer = Writer::new(10, 0);
+        assert_eq!(writer.bytes(1, &[0; 11]).unwrap_err().cause(), &Cause::TooLarge { limit: 10 });
+    }
+
+    #[test]
+    fn the_last_string_counts_and_fields_can_be_taken_out() {
+        let mut wire = Vec::new();
+        append(&mut wire, 1, b"first");
+        append(&mut wire, 2, b"kept");
+        append(&mut wire, 1, b"last");
+        assert_eq!(last_string(&wire, 1).unwrap(), "last");
+        assert_eq!(last_string(&wire, 9).unwrap(), "");
+        let mut expected = Vec::new();
+        append(&mut expected, 2, b"kept");
+        assert_eq!(without(&wire, 1).unwrap(), expected);
+        assert!(without(&wire[..3], 1).is_err());
+    }
+}

@@ -3,8 +3,10 @@
 //! What JSON says and protobuf cannot travels in private fields beside it (`docs/wire.md`): the exact text of a number in
 //! [`EXACT_NUMBER`], members that the schema does not know in [`CARRIED`].
 
+pub mod jsonrpc;
 mod read;
 pub mod schema;
+pub mod sse;
 pub mod text;
 mod timestamp;
 mod value;

@@ -46,15 +46,9 @@ impl<'a> Scanner<'a> {
         self.byte()
     }
 
-    /// Where the next token starts.
-    pub fn offset(&mut self) -> usize {
-        self.peek();
-        self.at
-    }
-
-    /// The text between two offsets.
-    pub fn span(&self, start: usize, end: usize) -> &'a str {
-        self.text.get(start..end).unwrap_or_default()
+    /// How many bytes are left.
+    pub fn rest(&self) -> usize {
+        self.text.len() - self.at
     }
 
     /// Steps over one byte of punctuation if it comes next.
@@ -243,7 +237,8 @@ impl<'a> Scanner<'a> {
     /// # Errors
     /// If no value comes next.
     pub fn skip(&mut self) -> Result<&'a str> {
-        let start = self.offset();
+        self.peek();
+        let start = self.at;
         self.skip_nested(0)?;
         Ok(&self.text[start..self.at])
     }

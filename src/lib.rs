@@ -11,4 +11,7 @@
 //! ```
 
 pub mod a2a;
+pub mod identity;
 pub mod proto;
+pub mod task;
+pub mod tls;

@@ -57,7 +57,10 @@ impl Clock {
 
     /// The machine's clock.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the edge where wall time comes in; all else is given a Clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the edge where wall time comes in; all else is given a Clock"
+    )]
     pub fn system() -> Self {
         Self::new(|| match std::time::SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),

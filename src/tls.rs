@@ -1,5 +1,5 @@
 //! Mutual TLS 1.3 between sidecars: configurations whose key, chain and bundles are those of the moment. Each handshake
-//! reads the current [`State`](crate::identity::State), so nothing is rebuilt when material is replaced; connections
+//! reads the current [`State`], so nothing is rebuilt when material is replaced; connections
 //! that stand are left alone.
 //!
 //! There is no resumption: a resumed session would skip the verifier and outlive the certificate that it began with.
@@ -106,3 +106,6 @@ pub fn peer(certificates: Option<&[CertificateDer<'_>]>) -> Result<Svid, Refusal
         None => Err(Refusal::Anonymous),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData as _, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData as _, SanType,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use x509_parser::{prelude::FromDer as _, time::ASN1Time};
@@ -153,8 +153,10 @@ impl Authority {
     pub fn load(dir: &Path) -> Result<Self, AuthorityError> {
         let (certificate_path, key_path) = (dir.join("ca.crt"), dir.join("ca.key"));
         let root_pem = read(&certificate_path)?;
-        let key = KeyPair::from_pem(&read(&key_path)?)
-            .map_err(|_| AuthorityError::Unreadable { path: key_path.clone(), what: "no private key in PEM" })?;
+        let key = KeyPair::from_pem(&read(&key_path)?).map_err(|_| AuthorityError::Unreadable {
+            path: key_path.clone(),
+            what: "no private key in PEM",
+        })?;
         let mut found = CertificateDer::pem_slice_iter(root_pem.as_bytes());
         let (Some(Ok(root)), None) = (found.next(), found.next()) else {
             let what = "not exactly one certificate in PEM";
@@ -166,8 +168,9 @@ impl Authority {
             .ok_or_else(|| AuthorityError::Unnamed(certificate_path.clone()))?;
         let issuer = Issuer::from_ca_cert_der(&root, key)?;
         let (not_before, not_after) = {
-            let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(&root)
-                .map_err(|_| AuthorityError::Unreadable { path: certificate_path.clone(), what: "no certificate" })?;
+            let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(&root).map_err(|_| {
+                AuthorityError::Unreadable { path: certificate_path.clone(), what: "no certificate" }
+            })?;
             if parsed.public_key().raw != issuer.key().subject_public_key_info() {
                 return Err(AuthorityError::KeyMismatch(key_path));
             }
@@ -182,7 +185,13 @@ impl Authority {
     /// # Errors
     ///
     /// When `id` is of another trust domain or has no path, a DNS name is none, or the root is not valid now.
-    pub fn issue(&self, id: &SpiffeId, dns: &[&str], lifetime: Duration, now: i64) -> Result<Issued, AuthorityError> {
+    pub fn issue(
+        &self,
+        id: &SpiffeId,
+        dns: &[&str],
+        lifetime: Duration,
+        now: i64,
+    ) -> Result<Issued, AuthorityError> {
         if *id.trust_domain() != self.domain {
             return Err(AuthorityError::Foreign { id: id.clone(), domain: self.domain.clone() });
         }
@@ -296,7 +305,8 @@ fn leaf(id: &SpiffeId, dns: &[&str]) -> Result<CertificateParams, AuthorityError
     }
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     Ok(params)
 }
@@ -345,3 +355,6 @@ impl fmt::Debug for Issued {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use rustls_pki_types::{
     pem::{self, PemObject as _},
 };
 
-use super::{Bundle, IdError, Material, MaterialError, RootError, TrustDomain};
+use super::{Bundle, IdError, Material, MaterialError, RootError, TrustDomain, material::own};
 
 mod set;
 mod watch;
@@ -118,9 +118,11 @@ fn bundle_of(name: &str) -> Option<(&str, usize)> {
 
 /// The files of a directory as material.
 fn material(set: &Set, domain: &TrustDomain, now: i64) -> Result<Material, LoadError> {
-    let bundles = bundles(set, domain)?;
     let (chain_name, key_name) = credentials(set)?;
     let chain = certificates(set, chain_name)?;
+    let wrong = |name, cause| LoadError::Material { path: set.path(name), cause };
+    own(domain, &chain).map_err(|cause| wrong(chain_name, cause))?;
+    let bundles = bundles(set, domain)?;
     let key = PrivateKeyDer::from_pem_slice(set.get(key_name)?).map_err(|error| LoadError::Pem {
         path: set.path(key_name),
         // The error may quote the line that it stumbled over, and this file is a secret.
@@ -132,12 +134,9 @@ fn material(set: &Set, domain: &TrustDomain, now: i64) -> Result<Material, LoadE
     if !bundles.contains_key(domain) {
         return Err(LoadError::MissingBundle { path: set.path(OWN_BUNDLE), domain: domain.clone() });
     }
-    Material::new(domain, chain, key, bundles, now).map_err(|cause| {
-        let name = match cause {
-            MaterialError::Key(_) | MaterialError::KeyMismatch => key_name,
-            _ => chain_name,
-        };
-        LoadError::Material { path: set.path(name), cause }
+    Material::new(domain, chain, key, bundles, now).map_err(|cause| match cause {
+        MaterialError::Key(_) | MaterialError::KeyMismatch => wrong(key_name, cause),
+        _ => wrong(chain_name, cause),
     })
 }
 
@@ -159,8 +158,8 @@ fn bundles(set: &Set, own: &TrustDomain) -> Result<BTreeMap<TrustDomain, Bundle>
     }
     for name in set.names() {
         let Some((domain, rank)) = bundle_of(name) else { continue };
-        let domain = TrustDomain::parse(domain)
-            .map_err(|cause| LoadError::Domain { path: set.path(name), cause })?;
+        let domain =
+            TrustDomain::parse(domain).map_err(|cause| LoadError::Domain { path: set.path(name), cause })?;
         match files.entry(domain) {
             Entry::Occupied(mut first) if rank < first.get().0 => {
                 first.insert((rank, name));
@@ -196,3 +195,6 @@ fn certificates(set: &Set, name: &str) -> Result<Vec<CertificateDer<'static>>, L
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::Path};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use x509_parser::time::ASN1Time;
@@ -75,15 +75,13 @@ pub(crate) fn leaf_params(id: &str) -> CertificateParams {
     params.subject_alt_names = vec![uri(id)];
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     valid(&mut params, -60, 3600);
     params
 }
 
-pub(crate) fn sign(
-    params: &CertificateParams,
-    ca: &Ca,
-) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+pub(crate) fn sign(params: &CertificateParams, ca: &Ca) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
     let key = KeyPair::generate().unwrap();
     let leaf = params.signed_by(&key, ca).unwrap();
     (leaf.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into())

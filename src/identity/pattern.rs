@@ -218,7 +218,13 @@ mod tests {
 
     #[test]
     fn a_wildcard_never_stands_inside_a_segment_or_the_trust_domain() {
-        for text in ["spiffe://a.test/cur*", "spiffe://a.test/***", "spiffe://a.test/*x/y", "spiffe://*/x", "spiffe://*.test/x"] {
+        for text in [
+            "spiffe://a.test/cur*",
+            "spiffe://a.test/***",
+            "spiffe://a.test/*x/y",
+            "spiffe://*/x",
+            "spiffe://*.test/x",
+        ] {
             assert_eq!(Pattern::parse(text), Err(PatternError::Partial(text.to_owned())), "{text}");
         }
         let inner = "spiffe://a.test/**/x";
@@ -227,8 +233,14 @@ mod tests {
 
     #[test]
     fn a_pattern_that_could_match_nothing_is_refused() {
-        assert_eq!(Pattern::parse("spiffe://a.test"), Err(PatternError::Pathless("spiffe://a.test".to_owned())));
-        assert!(matches!(Pattern::parse("spiffe://a.test/"), Err(PatternError::Id(IdError::EmptySegment(_)))));
+        assert_eq!(
+            Pattern::parse("spiffe://a.test"),
+            Err(PatternError::Pathless("spiffe://a.test".to_owned()))
+        );
+        assert!(matches!(
+            Pattern::parse("spiffe://a.test/"),
+            Err(PatternError::Id(IdError::EmptySegment(_)))
+        ));
         assert!(matches!(Pattern::parse("a.test/x"), Err(PatternError::Id(IdError::Scheme(_)))));
         assert!(matches!(Pattern::parse("*"), Err(PatternError::Id(IdError::Scheme(_)))));
     }
@@ -250,7 +262,8 @@ mod tests {
     fn a_template_knows_three_words() {
         let text = "spiffe://{trustDomain}/{pod}".to_owned();
         assert_eq!(PatternTemplate::parse(&text), Err(PatternError::Placeholder(text, "pod".to_owned())));
-        for text in ["spiffe://{trustDomain/x", "spiffe://trustDomain}/x", "spiffe://a.test/{{agent}}", "}{"] {
+        for text in ["spiffe://{trustDomain/x", "spiffe://trustDomain}/x", "spiffe://a.test/{{agent}}", "}{"]
+        {
             assert!(PatternTemplate::parse(text).is_err(), "{text}");
         }
         assert!(matches!(PatternTemplate::parse("spiffe://{trustDomain}"), Err(PatternError::Pathless(_))));

@@ -11,6 +11,7 @@ use x509_parser::{
     certificate::X509Certificate,
     error::X509Error,
     extensions::{GeneralName, KeyUsage as UsageBits},
+    nom,
     prelude::FromDer,
 };
 
@@ -168,9 +169,9 @@ impl Svid {
     /// [`Untrusted::Leaf`] with the first rule that the leaf breaks.
     pub fn read(leaf: &CertificateDer<'_>) -> Result<Self, Untrusted> {
         let nameless = |rule| Untrusted::Leaf { id: None, rule };
-        let (rest, parsed) = parse(leaf).map_err(|error| nameless(error.into()))?;
-        if !rest.is_empty() {
-            return Err(nameless(LeafRule::TrailingBytes(rest.len())));
+        let Parsed { certificate: parsed, trailing } = parse(leaf).map_err(|error| nameless(error.into()))?;
+        if trailing > 0 {
+            return Err(nameless(LeafRule::TrailingBytes(trailing)));
         }
         let id = workload_id(&parsed).map_err(nameless)?;
         match check_leaf(&id, &parsed) {
@@ -238,9 +239,9 @@ pub(super) fn check_issuer(issuer: &CertificateDer<'_>, domain: &TrustDomain) ->
 
 /// Checks that a certificate is one that signs others; the trust domain that its SPIFFE ID names, if it has one.
 pub(super) fn authority_domain(issuer: &CertificateDer<'_>) -> Result<Option<TrustDomain>, IssuerRule> {
-    let (rest, parsed) = parse(issuer)?;
-    if !rest.is_empty() {
-        return Err(IssuerRule::TrailingBytes(rest.len()));
+    let Parsed { certificate: parsed, trailing } = parse(issuer)?;
+    if trailing > 0 {
+        return Err(IssuerRule::TrailingBytes(trailing));
     }
     if !parsed.basic_constraints()?.is_some_and(|constraints| constraints.value.ca) {
         return Err(IssuerRule::NoAuthority);
@@ -266,11 +267,18 @@ pub(super) fn authority_domain(issuer: &CertificateDer<'_>) -> Result<Option<Tru
     Ok(domain)
 }
 
-fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<(&'a [u8], X509Certificate<'a>), X509Error> {
-    X509Certificate::from_der(certificate).map_err(|error| match error {
-        x509_parser::nom::Err::Error(error) | x509_parser::nom::Err::Failure(error) => error,
-        x509_parser::nom::Err::Incomplete(_) => X509Error::InvalidCertificate,
-    })
+/// A certificate, and how many bytes follow it.
+struct Parsed<'a> {
+    certificate: X509Certificate<'a>,
+    trailing: usize,
+}
+
+fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<Parsed<'a>, X509Error> {
+    match X509Certificate::from_der(der) {
+        Ok((rest, certificate)) => Ok(Parsed { certificate, trailing: rest.len() }),
+        Err(nom::Err::Error(error) | nom::Err::Failure(error)) => Err(error),
+        Err(nom::Err::Incomplete(_)) => Err(X509Error::InvalidCertificate),
+    }
 }
 
 /// The one URI SAN. All are counted, also those that are no SPIFFE IDs: two names are one too many.

@@ -23,6 +23,9 @@ pub enum Refusal {
     /// There is nothing to judge a peer by: the own identity is not loaded.
     #[error("the own identity is not loaded: {0}")]
     NotReady(String),
+    /// The certificate may be good, but whoever shows it does not prove to hold its key.
+    #[error("the peer does not prove that it holds the key of its certificate: {0}")]
+    Unproven(CertificateError),
     /// The peer's certificate does not verify.
     #[error(transparent)]
     Untrusted(#[from] Untrusted),
@@ -37,6 +40,8 @@ impl Refusal {
             rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => {
                 cause.downcast_ref().cloned()
             }
+            // Our verifier says nothing else, so this is about the handshake's signature.
+            rustls::Error::InvalidCertificate(other) => Some(Self::Unproven(other.clone())),
             rustls::Error::NoCertificatesPresented => Some(Self::Anonymous),
             _ => None,
         }

@@ -22,8 +22,11 @@ const TRIES: usize = 5;
 /// The contents of all known files of a directory. Holds a private key, so it has no `Debug`.
 pub(super) struct Set {
     dir: PathBuf,
-    files: BTreeMap<String, Vec<u8>>,
+    files: Files,
 }
+
+/// Contents by file name.
+type Files = BTreeMap<String, Vec<u8>>;
 
 impl Set {
     /// Reads all known files of `dir`.
@@ -87,9 +90,9 @@ fn settled<T>(
     Err(LoadError::Moving(dir.to_owned()))
 }
 
-fn read_all(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, LoadError> {
+fn read_all(dir: &Path) -> Result<Files, LoadError> {
     let wrong = |cause| LoadError::Io { path: dir.to_owned(), cause };
-    let mut files = BTreeMap::new();
+    let mut files = Files::new();
     for entry in fs::read_dir(dir).map_err(wrong)? {
         let name = entry.map_err(wrong)?.file_name();
         let Some(name) = name.to_str().filter(|name| is_known(name)) else { continue };
@@ -110,4 +113,71 @@ fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
         return Err(LoadError::TooLarge(path.to_owned()));
     }
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(text: &str) -> Option<PathBuf> {
+        Some(PathBuf::from(text))
+    }
+
+    #[test]
+    fn a_set_that_moved_while_it_was_read_is_read_again() {
+        let mut links = ["1", "2", "2", "2"].into_iter().map(link);
+        let mut reads = ["half", "whole"].into_iter();
+        let read = settled(Path::new("/v"), || links.next().unwrap(), || Ok(reads.next().unwrap()));
+        assert_eq!(read.unwrap(), "whole");
+    }
+
+    #[test]
+    fn an_error_of_a_set_that_moved_does_not_count() {
+        let mut links = ["1", "2", "2", "2"].into_iter().map(link);
+        let mut reads = [Err(LoadError::Missing(PathBuf::from("/v/tls.key"))), Ok("whole")].into_iter();
+        let read = settled(Path::new("/v"), || links.next().unwrap(), || reads.next().unwrap());
+        assert_eq!(read.unwrap(), "whole");
+    }
+
+    #[test]
+    fn a_set_that_never_stands_still_is_given_up() {
+        let mut stamp = 0;
+        let moving = || {
+            stamp += 1;
+            link(&stamp.to_string())
+        };
+        let mut reads = 0;
+        let read = settled(Path::new("/v"), moving, || {
+            reads += 1;
+            Ok(())
+        });
+        assert!(matches!(read, Err(LoadError::Moving(dir)) if dir == Path::new("/v")));
+        assert_eq!(reads, TRIES);
+    }
+
+    #[test]
+    fn a_plain_directory_has_no_link_and_is_read_once() {
+        let mut reads = 0;
+        let read = settled(
+            Path::new("/v"),
+            || None,
+            || {
+                reads += 1;
+                Ok(reads)
+            },
+        );
+        assert_eq!(read.unwrap(), 1);
+    }
+
+    #[test]
+    fn a_digest_tells_names_and_contents_apart() {
+        let digest = |files: &[(&str, &str)]| {
+            let files =
+                files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
+            Set { dir: PathBuf::new(), files }.digest()
+        };
+        assert_eq!(digest(&[("a", "b")]), digest(&[("a", "b")]));
+        assert_ne!(digest(&[("a", "bc")]), digest(&[("ab", "c")]));
+        assert_ne!(digest(&[("a", "")]), digest(&[]));
+    }
 }

@@ -206,3 +206,6 @@ fn is_change(event: &notify::Result<Event>) -> bool {
         Err(_) => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,17 @@
 //! Chains that are SVIDs, and every way not to be one.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
-    KeyUsagePurpose, NameConstraints, SanType,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, GeneralSubtree,
+    IsCa, KeyUsagePurpose, NameConstraints, SanType,
 };
 
 use super::*;
-use crate::identity::forge::{
-    A, B, Ca, NOW, bundles, ca_params, domain, id, intermediate, leaf_params, root, self_signed, sign, uri, valid,
+use crate::identity::{
+    Material,
+    forge::{
+        A, B, Ca, NOW, bundles, ca_params, domain, id, intermediate, leaf_params, root, self_signed, sign,
+        uri, valid,
+    },
 };
 
 /// Judges a leaf of `a.test` that says what `change` makes of a good one.
@@ -210,7 +214,9 @@ fn an_intermediate_may_sign_and_belongs_to_the_domain() {
         Err(Untrusted::Issuer { rule, .. }) => rule,
         other => panic!("not refused by a rule for issuers: {other:?}"),
     };
-    let rule = broken(|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign]);
+    let rule = broken(|params| {
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign]
+    });
     assert_eq!(rule, IssuerRule::NoCertSign);
     let rule = broken(|params| params.subject_alt_names = vec![uri("spiffe://b.test")]);
     assert_eq!(rule, IssuerRule::Foreign(domain("b.test")));
@@ -230,7 +236,27 @@ fn a_leaf_issues_nothing() {
 #[test]
 fn an_expired_intermediate_breaks_the_chain() {
     let refused = judge_below(|params| valid(params, -7200, -1)).unwrap_err();
-    assert!(matches!(refused, Untrusted::Chain { cause: webpki::Error::CertExpired { .. }, .. }), "{refused:?}");
+    assert!(
+        matches!(refused, Untrusted::Chain { cause: webpki::Error::CertExpired { .. }, .. }),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn an_intermediate_for_one_end_only_does_not_serve_the_other() {
+    let top = root("a.test");
+    let mut params = ca_params("a.test");
+    params.distinguished_name.push(DnType::OrganizationName, "between");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let between = intermediate(params, &top);
+    let (leaf, key) = sign(&leaf_params(A), &between);
+    let chain = vec![leaf, between.der().clone()];
+    let known = bundles(&[("a.test", &top)]);
+    assert!(Svid::verify(&chain[0], &chain[1..], &known, Usage::Client, NOW).is_ok());
+    let refused = Svid::verify(&chain[0], &chain[1..], &known, Usage::Server, NOW);
+    assert!(matches!(refused, Err(Untrusted::Chain { .. })), "{refused:?}");
+    let own = Material::new(&domain("a.test"), chain, key, known, NOW);
+    assert!(own.is_err(), "a sidecar both connects and accepts");
 }
 
 #[test]

@@ -5,11 +5,14 @@
 //! 6 composition   main · cli · app · config
 //! 4 paths         outbound · inbound
 //! 3 abilities     discovery · balance · policy · card · binding
-//! 2 ground        task · telemetry · identity · tls · net
-//! 1 codec         schema · wire · text · read · write
+//! 2 ground        task · drain · telemetry · identity · tls · net
+//! 1 codec         schema · wire · text · read · write · jsonrpc · sse
 //! 0 words         proto · a2a
 //! ```
 
 pub mod a2a;
 pub mod codec;
+pub mod identity;
 pub mod proto;
+pub mod task;
+pub mod tls;

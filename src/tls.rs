@@ -1,0 +1,111 @@
+//! Mutual TLS 1.3 between sidecars: configurations whose key, chain and bundles are those of the moment. Each handshake
+//! reads the current [`State`], so nothing is rebuilt when material is replaced; connections
+//! that stand are left alone.
+//!
+//! There is no resumption: a resumed session would skip the verifier and outlive the certificate that it began with.
+//!
+//! In TLS 1.3 a client has finished before the server looked at its certificate. A server's refusal therefore comes with
+//! the client's first read, as an [alert], not with `connect`.
+
+use std::sync::Arc;
+
+use rustls::{
+    ClientConfig, ConfigBuilder, ServerConfig, WantsVerifier,
+    client::Resumption,
+    crypto::{WebPkiSupportedAlgorithms, aws_lc_rs},
+    server::NoServerSessionStorage,
+    version::TLS13,
+};
+use rustls_pki_types::CertificateDer;
+use tokio::sync::watch;
+
+mod refusal;
+mod verify;
+
+pub use refusal::{Refusal, alert, is_rejection};
+use verify::{OwnKey, Verifier};
+
+use crate::identity::{Clock, Pattern, State, Svid};
+
+/// Makes TLS configurations out of the own identity. A clone stands for the same identity.
+#[derive(Clone)]
+pub struct Tls {
+    states: watch::Receiver<State>,
+    clients: ConfigBuilder<ClientConfig, WantsVerifier>,
+    servers: ConfigBuilder<ServerConfig, WantsVerifier>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Tls {
+    /// TLS with the identity that `states` tells, by the time of `clock`.
+    ///
+    /// # Errors
+    ///
+    /// When the crypto provider cannot do TLS 1.3, which aws-lc-rs can.
+    pub fn new(states: watch::Receiver<State>, clock: Clock) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let algorithms = provider.signature_verification_algorithms;
+        let clock = Arc::new(clock);
+        let clients = ClientConfig::builder_with_details(Arc::clone(&provider), clock.clone())
+            .with_protocol_versions(&[&TLS13])?;
+        let servers =
+            ServerConfig::builder_with_details(provider, clock).with_protocol_versions(&[&TLS13])?;
+        Ok(Self { states, clients, servers, algorithms })
+    }
+
+    /// For the end that accepts: a client must show an SVID of a trust domain that there is a bundle for. Who may do what
+    /// is for policy to say. `alpn` is what is spoken here, the preferred one first.
+    #[must_use]
+    pub fn server(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+        let mut config = self
+            .servers
+            .clone()
+            .with_client_cert_verifier(Arc::new(self.verifier(None)))
+            .with_cert_resolver(Arc::new(OwnKey(self.states.clone())));
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+
+    /// For the end that connects: the server must show an SVID with an ID that `expected` matches. The server name goes out as
+    /// SNI and counts for nothing else: DNS SANs are not looked at.
+    #[must_use]
+    pub fn client(&self, expected: Pattern, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+        let mut config = self
+            .clients
+            .clone()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(self.verifier(Some(expected))))
+            .with_client_cert_resolver(Arc::new(OwnKey(self.states.clone())));
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+
+    fn verifier(&self, expected: Option<Pattern>) -> Verifier {
+        Verifier { states: self.states.clone(), expected, algorithms: self.algorithms }
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("state", &*self.states.borrow()).finish_non_exhaustive()
+    }
+}
+
+/// Who is at the other end: ID and validity of the leaf in a connection's `peer_certificates()`, which the handshake has
+/// verified.
+///
+/// # Errors
+///
+/// When there is no certificate, or it is no SVID; after a handshake with one of our configurations neither can be.
+pub fn peer(certificates: Option<&[CertificateDer<'_>]>) -> Result<Svid, Refusal> {
+    match certificates.and_then(<[_]>::first) {
+        Some(leaf) => Svid::read(leaf).map_err(Refusal::Untrusted),
+        None => Err(Refusal::Anonymous),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ mod name;
 mod operation;
 mod params;
 
-pub use call::{Agent, Body, Call, Event, Reply};
+pub use call::{Agent, Binding, Body, Call, Event, Reply};
 pub use fault::{A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Fault, Reason, Retry, Row, TABLE, Violation};
 pub use name::{Home, Name, NameError, is_label, without_port};
 pub use operation::Operation;

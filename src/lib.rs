@@ -11,8 +11,12 @@
 //! ```
 
 pub mod a2a;
+pub mod binding;
 pub mod codec;
+pub mod drain;
 pub mod identity;
+pub mod net;
 pub mod proto;
 pub mod task;
+pub mod telemetry;
 pub mod tls;

@@ -18,12 +18,36 @@ pub struct Call {
     pub body: Bytes,
     /// What travels beside the body.
     pub params: Params,
+    /// How it was asked.
+    pub binding: Binding,
     /// Who is asked.
     pub agent: Name,
     /// Who asks, as a verified SPIFFE ID; `None` is the agent of this pod.
     pub peer: Option<Arc<str>>,
     /// Until when the caller waits, if it said so.
     pub deadline: Option<Instant>,
+}
+
+/// The bindings of A2A (specification §5), by which a call arrives.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Binding {
+    /// Protobuf over gRPC.
+    Grpc,
+    /// JSON over HTTP, with a path for each operation.
+    HttpJson,
+    /// JSON-RPC 2.0 over HTTP.
+    Jsonrpc,
+}
+
+impl Binding {
+    /// The name in cards, configuration, metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "GRPC",
+            Self::HttpJson => "HTTP+JSON",
+            Self::Jsonrpc => "JSONRPC",
+        }
+    }
 }
 
 /// An agent's answer.

@@ -55,6 +55,8 @@ pub struct Request {
 pub struct Rejected {
     /// The caller's id, or null if it could not be read.
     pub id: Id,
+    /// What is asked, if that much could be read: streams are refused in a stream.
+    pub operation: Option<Operation>,
     /// Why.
     pub fault: Fault,
 }
@@ -102,7 +104,7 @@ pub fn read_request(bytes: &[u8], limit: usize) -> Result<Request, Rejected> {
         scan.end()?;
         Ok(envelope)
     });
-    let nameless = |fault| Rejected { id: Id::null(), fault };
+    let nameless = |fault| Rejected { id: Id::null(), operation: None, fault };
     match envelope {
         Ok(Some(envelope)) => envelope.check(limit),
         Ok(None) if bytes.trim_ascii_start().first() == Some(&b'[') => Err(nameless(Fault::new(
@@ -147,9 +149,10 @@ impl<'a> Envelope<'a> {
 
     fn check(self, limit: usize) -> Result<Request, Rejected> {
         let id = self.id.clone().flatten().unwrap_or_else(Id::null);
+        let operation = if let Some(Method::Known(operation)) = self.method { Some(operation) } else { None };
         match self.checked(limit) {
             Ok((operation, body)) => Ok(Request { id, operation, body }),
-            Err(fault) => Err(Rejected { id, fault }),
+            Err(fault) => Err(Rejected { id, operation, fault }),
         }
     }
 

@@ -1,0 +1,44 @@
+//! The outside forms of calls: a server turns its form into canonical bytes once, a client turns them into its own once.
+
+pub mod grpc;
+pub mod jsonrpc;
+
+use std::sync::Arc;
+
+use crate::a2a::{Fault, Name, Reason};
+use crate::net::BodyError;
+use crate::net::budget::Budget;
+use crate::telemetry::{Direction, Metrics};
+
+/// What every binding server of a listener shares.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// Which way its calls go.
+    pub direction: Direction,
+    /// The most bytes of a message, as JSON and in canonical form.
+    pub limit: usize,
+    /// The memory that bodies may take.
+    pub budget: Budget,
+    /// Where bytes and refusals are counted.
+    pub metrics: Metrics,
+}
+
+/// What is known of a request before it is read.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Who is asked.
+    pub agent: Name,
+    /// Who asks, as a verified SPIFFE ID; `None` is the agent of this pod.
+    pub peer: Option<Arc<str>>,
+}
+
+/// The fault of a request whose body could not be read.
+fn unread(error: &BodyError) -> Fault {
+    match error {
+        BodyError::Broken(_) => Fault::new(Reason::ParseError, error.to_string()),
+        BodyError::Busy(_) => Fault::new(Reason::RateLimited, "too many bytes under way, try again")
+            .because(error)
+            .retry_after(std::time::Duration::from_secs(1)),
+        BodyError::TooLarge(_) => Fault::new(Reason::MessageTooLarge, error.to_string()),
+    }
+}

@@ -1,0 +1,128 @@
+//! A2A over gRPC (specification §10): canonical bytes as they are, in tonic's frames.
+
+mod client;
+mod server;
+mod status;
+
+use std::time::Duration;
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+pub use client::Client;
+use http::{HeaderMap, HeaderName, HeaderValue};
+pub use server::Server;
+use tonic::Status;
+use tonic::codec::{CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+use crate::a2a::Operation;
+
+/// The path of the service, before the operation's name.
+pub const SERVICE: &str = "/lf.a2a.v1.A2AService/";
+
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const CONTENT_TYPE_GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+/// How a sidecar names itself to another one, which may then send more details than a foreign client can take.
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("dragoman/", env!("CARGO_PKG_VERSION")));
+
+/// Whether a request comes from another sidecar.
+fn is_sidecar(headers: &HeaderMap) -> bool {
+    headers.get(http::header::USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"dragoman/"))
+}
+
+/// The operation of a path.
+fn operation(path: &str) -> Option<Operation> {
+    path.strip_prefix(SERVICE).and_then(Operation::rpc)
+}
+
+/// Messages pass through unread.
+#[derive(Clone, Copy, Debug)]
+struct Raw;
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(message.copy_to_bytes(message.remaining())))
+    }
+}
+
+/// The compression of a body; `Err` names one that we do not speak.
+fn encoding(headers: &HeaderMap) -> Result<Option<CompressionEncoding>, String> {
+    match headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes) {
+        None | Some(b"identity") => Ok(None),
+        Some(b"gzip") => Ok(Some(CompressionEncoding::Gzip)),
+        Some(other) => Err(String::from_utf8_lossy(other).into_owned()),
+    }
+}
+
+/// `grpc-timeout`: at most eight digits and a unit.
+fn read_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 3600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+/// A duration as `grpc-timeout`, in the finest unit that fits eight digits.
+fn write_timeout(timeout: Duration) -> String {
+    const FITS: u128 = 99_999_999;
+    let units = [(timeout.as_nanos(), 'n'), (timeout.as_micros(), 'u'), (timeout.as_millis(), 'm')];
+    match units.into_iter().find(|(amount, _)| *amount <= FITS) {
+        Some((amount, unit)) => format!("{amount}{unit}"),
+        None => format!("{}S", u128::from(timeout.as_secs()).min(FITS)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_survive_in_a_unit_that_fits() {
+        for (timeout, text) in [
+            (Duration::from_nanos(7), "7n"),
+            (Duration::from_millis(1500), "1500000u"),
+            (Duration::from_secs(3600), "3600000m"),
+            (Duration::from_secs(1 << 40), "99999999S"),
+        ] {
+            assert_eq!(write_timeout(timeout), text);
+        }
+        let headers =
+            |text: &'static str| HeaderMap::from_iter([(GRPC_TIMEOUT, HeaderValue::from_static(text))]);
+        assert_eq!(read_timeout(&headers("2H")), Some(Duration::from_secs(7200)));
+        assert_eq!(read_timeout(&headers("1500000u")), Some(Duration::from_millis(1500)));
+        for text in ["", "5", "S", "-1S", "123456789S", "1x"] {
+            assert_eq!(read_timeout(&headers(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_rpcs_have_a_path() {
+        assert_eq!(operation("/lf.a2a.v1.A2AService/GetTask"), Some(Operation::GetTask));
+        assert_eq!(operation("/lf.a2a.v1.A2AService/GetAgentCard"), None);
+        assert_eq!(operation("/a2a.v1.A2AService/GetTask"), None);
+    }
+}

@@ -1,0 +1,197 @@
+//! The gRPC side that calls: one message out, one message or a stream in, over a peer's connection.
+
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use futures_util::{FutureExt as _, TryStreamExt as _};
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codec::{EncodeBody, Streaming};
+use tower::Service;
+
+use super::{
+    CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_TIMEOUT, Raw, SERVICE, USER_AGENT, encoding, status,
+    write_timeout,
+};
+use crate::a2a::{self, Call, Event, Fault, Operation, Params, Reason, Reply};
+use crate::identity::Pattern;
+use crate::net::peers::{Connection, Peers, Unanswered, Unreachable, describe};
+use crate::tls::Refusal;
+
+/// Sends calls to one endpoint of an agent.
+#[derive(Clone, Debug)]
+pub struct Client {
+    peers: Peers,
+    address: SocketAddr,
+    expected: Pattern,
+    limit: usize,
+}
+
+impl Client {
+    /// Calls go to `address`, where an identity that `expected` matches must answer, with messages of at most `limit`
+    /// bytes.
+    pub fn new(peers: Peers, address: SocketAddr, expected: Pattern, limit: usize) -> Self {
+        Self { peers, address, expected, limit }
+    }
+
+    async fn send(self, call: Call) -> Result<Reply, Fault> {
+        let connection = self.peers.connection(self.address, &call.agent, &self.expected).await;
+        let connection = connection.map_err(|reason| unreachable(&reason))?;
+        let operation = call.operation;
+        let response = connection.send(request(call)).await.map_err(|error| unanswered(&error))?;
+        let mut messages = receive(response, operation, self.limit)?;
+        let params = messages.params.clone();
+        if operation.is_streaming() {
+            return Ok(Reply { params, body: a2a::Body::Events(messages.events(connection)) });
+        }
+        let message = messages.next().await?;
+        let message =
+            message.ok_or_else(|| Fault::new(Reason::AgentProtocolError, "the peer sent no message"))?;
+        // The status comes after the message.
+        messages.next().await?;
+        Ok(Reply { params, body: a2a::Body::Once(message) })
+    }
+}
+
+impl Service<Call> for Client {
+    type Response = Reply;
+    type Error = Fault;
+    type Future = BoxFuture<'static, Result<Reply, Fault>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        self.clone().send(call).boxed()
+    }
+}
+
+fn request(call: Call) -> Request<Body> {
+    let body = call.body;
+    let body =
+        EncodeBody::new_client(Raw, stream::once(async { Ok::<_, Status>(body) }), None, Some(usize::MAX));
+    let mut request = Request::new(Body::new(body));
+    *request.method_mut() = http::Method::POST;
+    // An operation's name is always a path.
+    *request.uri_mut() = http::Uri::try_from(format!("{SERVICE}{}", call.operation)).unwrap_or_default();
+    let headers = request.headers_mut();
+    call.params.append_to(headers);
+    headers.insert(header::CONTENT_TYPE, CONTENT_TYPE_GRPC);
+    headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    headers.insert(header::USER_AGENT, USER_AGENT);
+    headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    if let Some(deadline) = call.deadline {
+        let left = write_timeout(deadline.saturating_duration_since(Instant::now()));
+        // Digits and a letter are always a header value.
+        headers.extend(HeaderValue::try_from(left).ok().map(|left| (GRPC_TIMEOUT, left)));
+    }
+    request
+}
+
+/// The messages of a response.
+struct Messages {
+    params: Params,
+    messages: Streaming<Bytes>,
+    operation: Operation,
+}
+
+fn receive(response: Response<Incoming>, operation: Operation, limit: usize) -> Result<Messages, Fault> {
+    let (mut head, body) = response.into_parts();
+    status::sanitize(&mut head.headers);
+    if let Some(failed) =
+        Status::from_header_map(&head.headers).filter(|status| status.code() != tonic::Code::Ok)
+    {
+        return Err(status::read(&failed, operation));
+    }
+    if !super::Server::recognizes(&head.headers) {
+        let what = format!("the peer answered {} with no gRPC in it", head.status);
+        return Err(Fault::new(Reason::AgentProtocolError, what));
+    }
+    let encoding = encoding(&head.headers).map_err(|name| {
+        Fault::new(Reason::AgentProtocolError, format!("the peer compresses with {name:?}"))
+    })?;
+    let body = body.map_frame(|frame| match frame.into_trailers() {
+        Ok(mut trailers) => {
+            status::sanitize(&mut trailers);
+            http_body::Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    });
+    let params = Params::from_headers(&head.headers);
+    let messages = Streaming::new_response(Raw, body, head.status, encoding, Some(limit));
+    Ok(Messages { params, messages, operation })
+}
+
+impl Messages {
+    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        self.messages.message().await.map_err(|status| broken(&status, self.operation))
+    }
+
+    /// The messages as events; the connection stands as long as they come.
+    fn events(self, connection: Connection) -> BoxStream<'static, Result<Event, Fault>> {
+        let state = Some((self, connection));
+        stream::try_unfold(state, |state| async move {
+            let Some((mut messages, connection)) = state else { return Ok(None) };
+            match messages.next().await? {
+                Some(message) => Ok(Some((Event::Data(message), Some((messages, connection))))),
+                None => Ok(Some((Event::End(messages.trailers().await), None))),
+            }
+        })
+        .into_stream()
+        .boxed()
+    }
+
+    /// What came beside the end.
+    async fn trailers(&mut self) -> Params {
+        let trailers = self.messages.trailers().await.ok().flatten();
+        trailers.map(|trailers| Params::from_headers(&trailers.into_headers())).unwrap_or_default()
+    }
+}
+
+/// The fault of a response that ended with a status, or without one.
+fn broken(status: &Status, operation: Operation) -> Fault {
+    let in_transport = std::error::Error::source(status).is_some();
+    let no_status = status.details().is_empty() && status.message().starts_with("protocol error");
+    if in_transport || no_status {
+        let reason = if operation.is_streaming() { Reason::StreamBroken } else { Reason::AgentUnreachable };
+        return Fault::new(reason, "the connection to the agent broke").because(describe(status));
+    }
+    status::read(status, operation)
+}
+
+/// The fault of a call that could not be sent.
+fn unreachable(reason: &Unreachable) -> Fault {
+    let fault = match reason {
+        Unreachable::Refused(Refusal::Mismatch { .. }) => {
+            Fault::new(Reason::PeerMismatch, "the peer is not the agent that was asked for")
+        }
+        Unreachable::Refused(Refusal::NotReady(_)) => {
+            Fault::new(Reason::AgentUnreachable, "this sidecar has no identity yet")
+        }
+        Unreachable::Refused(_) => Fault::new(Reason::PeerUntrusted, "the peer's certificate is not trusted"),
+        Unreachable::Rejected(_) => {
+            Fault::new(Reason::PeerUntrusted, "the peer does not trust this sidecar's certificate")
+        }
+        Unreachable::Silent(_) => {
+            Fault::new(Reason::AgentUnreachable, "the agent's sidecar cannot be reached")
+        }
+    };
+    fault.because(reason).never_processed()
+}
+
+fn unanswered(error: &Unanswered) -> Fault {
+    match error {
+        Unanswered::NeverSent(reason) => unreachable(reason),
+        Unanswered::Lost(error) => {
+            Fault::new(Reason::AgentUnreachable, "the connection to the agent broke").because(describe(error))
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The gRPC side that is called: one request message in, one message or a stream out.
+
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body::Body as HttpBody;
+use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::codec::{EncodeBody, SingleMessageCompressionOverride, Streaming};
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+use tower::ServiceExt as _;
+
+use super::{CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, Raw, encoding, operation, read_timeout, status};
+use crate::a2a::{self, Agent, Binding, Call, Event, Fault, Params, Reason, Reply};
+use crate::binding::{Arrival, Edge};
+use crate::net::BoxError;
+use crate::net::budget::{Exhausted, Held};
+
+/// Turns gRPC requests into calls to an agent.
+#[derive(Clone, Debug)]
+pub struct Server {
+    edge: Edge,
+    agent: Agent,
+}
+
+impl Server {
+    /// Calls go to `agent`.
+    pub fn new(edge: Edge, agent: Agent) -> Self {
+        Self { edge, agent }
+    }
+
+    /// Whether a request is gRPC at all.
+    pub fn recognizes(headers: &HeaderMap) -> bool {
+        let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        content_type.and_then(|text| text.strip_prefix(b"application/grpc")).is_some_and(|rest| {
+            // `application/grpc-web` is another protocol.
+            matches!(rest.first(), None | Some(b'+' | b';'))
+        })
+    }
+
+    /// Answers one request. All that can go wrong is told by the gRPC status.
+    pub async fn serve<B>(&self, request: Request<B>, arrival: Arrival) -> Response<Body>
+    where
+        B: HttpBody<Data = bytes::Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        let foreign = !super::is_sidecar(request.headers());
+        match self.reply(request, arrival).await {
+            Ok(reply) => respond(reply, foreign),
+            Err(fault) => refuse(&fault, foreign),
+        }
+    }
+
+    async fn reply<B>(&self, request: Request<B>, arrival: Arrival) -> Result<Reply, Fault>
+    where
+        B: HttpBody<Data = bytes::Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        let read = self.read(request, arrival).await;
+        let (call, held) = read.inspect_err(|fault| self.edge.metrics.refused(self.edge.direction, fault))?;
+        let streaming = call.operation.is_streaming();
+        let reply = self.agent.clone().oneshot(call).await?;
+        // The request's bytes are still in use until the agent has answered.
+        drop(held);
+        match (&reply.body, streaming) {
+            (a2a::Body::Once(_), false) | (a2a::Body::Events(_), true) => Ok(reply),
+            _ => Err(Fault::new(Reason::Internal, "a stream and a single answer were mixed up")),
+        }
+    }
+
+    async fn read<B>(&self, request: Request<B>, arrival: Arrival) -> Result<(Call, Held), Fault>
+    where
+        B: HttpBody<Data = bytes::Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        let (head, body) = request.into_parts();
+        let operation = operation(head.uri.path()).ok_or_else(|| {
+            Fault::new(Reason::MethodNotFound, format!("no method {} in A2A 1.0", head.uri.path()))
+        })?;
+        let encoding = encoding(&head.headers).map_err(|name| {
+            Fault::new(Reason::MethodNotFound, format!("no compression {name:?}: gzip or none"))
+        })?;
+        let deadline = read_timeout(&head.headers).map(|timeout| Instant::now() + timeout);
+        let (body, held) = self.edge.budget.count(body);
+        let body = Streaming::new_request(Raw, body, encoding, Some(self.edge.limit));
+        let body = one_message(body).await.map_err(|status| unread(&status, self.edge.limit))?;
+        let call = Call {
+            operation,
+            body,
+            params: Params::from_headers(&head.headers),
+            binding: Binding::Grpc,
+            agent: arrival.agent,
+            peer: arrival.peer,
+            deadline,
+        };
+        Ok((call, held))
+    }
+}
+
+/// The one message of a request.
+async fn one_message(mut body: Streaming<bytes::Bytes>) -> Result<bytes::Bytes, Status> {
+    let message = body.message().await?.ok_or_else(|| Status::internal("no message in the request"))?;
+    match body.message().await? {
+        None => Ok(message),
+        Some(_) => Err(Status::internal("two messages in a request that takes one")),
+    }
+}
+
+fn unread(status: &Status, limit: usize) -> Fault {
+    if Exhausted::caused(status).is_some() {
+        return crate::binding::unread(&crate::net::BodyError::Busy(Exhausted));
+    }
+    match status.code() {
+        Code::OutOfRange | Code::ResourceExhausted => {
+            crate::binding::unread(&crate::net::BodyError::TooLarge(limit))
+        }
+        _ => Fault::new(Reason::InvalidRequest, format!("the request cannot be read: {}", status.message())),
+    }
+}
+
+fn respond(reply: Reply, foreign: bool) -> Response<Body> {
+    let messages: BoxStream<'static, Result<bytes::Bytes, Status>> = match reply.body {
+        a2a::Body::Once(bytes) => stream::once(async { Ok(bytes) }).boxed(),
+        a2a::Body::Events(events) => events
+            .map(move |event| message(event, foreign))
+            .try_filter_map(|message| async { Ok(message) })
+            .boxed(),
+    };
+    let body = EncodeBody::new_server(
+        Raw,
+        messages,
+        None,
+        SingleMessageCompressionOverride::default(),
+        Some(usize::MAX),
+    );
+    let mut response = Response::new(Body::new(body));
+    reply.params.append_to(response.headers_mut());
+    response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE_GRPC);
+    response
+}
+
+/// An event as a message, or as the status that ends the stream.
+fn message(event: Result<Event, Fault>, foreign: bool) -> Result<Option<bytes::Bytes>, Status> {
+    match event {
+        Ok(Event::Data(bytes)) => Ok(Some(bytes)),
+        Ok(Event::End(params)) if params.is_empty() => Ok(None),
+        Ok(Event::End(params)) => {
+            let mut trailers = HeaderMap::new();
+            params.append_to(&mut trailers);
+            Err(Status::with_metadata(Code::Ok, "", MetadataMap::from_headers(trailers)))
+        }
+        Err(fault) => Err(status(&fault, foreign)),
+    }
+}
+
+fn status(fault: &Fault, foreign: bool) -> Status {
+    let written = status::write(fault, foreign);
+    if let Some(bytes) = written.truncated {
+        tracing::warn!(bytes, foreign, "An agent's error data does not fit into gRPC trailers and was cut");
+    }
+    written.status
+}
+
+fn refuse(fault: &Fault, foreign: bool) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let status = status(fault, foreign);
+    if let Err(unwritable) = status.add_header(response.headers_mut()) {
+        tracing::warn!(error = %unwritable, "A fault does not fit into headers");
+        response.headers_mut().insert("grpc-status", HeaderValue::from(i32::from(status.code())));
+    }
+    response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE_GRPC);
+    response.headers_mut().insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("gzip,identity"));
+    response
+}

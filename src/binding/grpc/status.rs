@@ -1,0 +1,295 @@
+//! Faults as gRPC statuses with `google.rpc` details, and back. Our own details are read first, then the reason that A2A
+//! names, then the bare status.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, StatusCode};
+use prost::Message as _;
+use prost_types::Any;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+use tonic_types::pb;
+
+use crate::a2a::{A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Fault, Operation, Params, Reason, Violation};
+use crate::codec;
+
+const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+/// `ErrorInfo.metadata` of ours: the agent's own code, its HTTP status, and that nobody has processed the call.
+const CODE: &str = "code";
+const HTTP: &str = "http";
+const NEVER_PROCESSED: &str = "neverProcessed";
+
+/// The most bytes of details that fit between sidecars, and toward a foreign client. They are written in base64, and
+/// the message travels twice.
+const OWN_MAX: usize = 700 << 10;
+const FOREIGN_MAX: usize = 8 << 10;
+/// The most bytes of a message in the header of its own, where each may take three.
+const MESSAGE_MAX: usize = 1 << 10;
+
+/// What came of writing a fault.
+pub(super) struct Written {
+    pub(super) status: Status,
+    /// How many bytes of an agent's `data` did not fit.
+    pub(super) truncated: Option<usize>,
+}
+
+/// Writes a fault as a status. A foreign client gets no more details than its headers can hold.
+pub(super) fn write(fault: &Fault, foreign: bool) -> Written {
+    let row = fault.row();
+    let code = fault.http().map_or(row.grpc, of_http);
+    let most = if foreign { FOREIGN_MAX } else { OWN_MAX };
+    let mut details = details(fault);
+    let mut truncated = None;
+    if size(fault, &details) > most {
+        let data = fault.agent_error().and_then(|error| error.data.as_ref()).map(Bytes::len);
+        details.retain(|detail| detail.type_url.ends_with(pb_name::ERROR_INFO));
+        if let Some(bytes) = data {
+            truncated = Some(bytes);
+            if !foreign {
+                details.push(value_any(&truncation(bytes)));
+            }
+        }
+    }
+    let message = cut(fault.message(), most / 2);
+    let encoded = pb::Status { code: code.into(), message: message.to_owned(), details }.encode_to_vec();
+    let mut metadata = HeaderMap::new();
+    fault.params().append_to(&mut metadata);
+    let metadata = MetadataMap::from_headers(metadata);
+    let short = cut(message, MESSAGE_MAX);
+    let status = Status::with_details_and_metadata(code, short, encoded.into(), metadata);
+    Written { status, truncated }
+}
+
+/// The names of the details, behind the last slash of their type URL.
+mod pb_name {
+    pub(super) const BAD_REQUEST: &str = "google.rpc.BadRequest";
+    pub(super) const ERROR_INFO: &str = "google.rpc.ErrorInfo";
+    pub(super) const RETRY_INFO: &str = "google.rpc.RetryInfo";
+    pub(super) const VALUE: &str = "google.protobuf.Value";
+}
+
+fn any(name: &str, value: Vec<u8>) -> Any {
+    Any { type_url: format!("type.googleapis.com/{name}"), value }
+}
+
+fn value_any(value: &[u8]) -> Any {
+    any(pb_name::VALUE, value.to_vec())
+}
+
+fn error_info(reason: &str, domain: &str, metadata: HashMap<String, String>) -> Any {
+    let info = pb::ErrorInfo { reason: reason.to_owned(), domain: domain.to_owned(), metadata };
+    any(pb_name::ERROR_INFO, info.encode_to_vec())
+}
+
+fn details(fault: &Fault) -> Vec<Any> {
+    let row = fault.row();
+    let mut details = Vec::new();
+    if row.domain == A2A_DOMAIN {
+        details.push(error_info(row.name, A2A_DOMAIN, HashMap::new()));
+    }
+    let mut metadata = HashMap::new();
+    if let Some(error) = fault.agent_error() {
+        metadata.insert(CODE.to_owned(), error.code.to_string());
+        details.push(error_info(Reason::JsonrpcError.row().name, DRAGOMAN_DOMAIN, metadata));
+        details.extend(error.data.as_deref().map(value_any));
+    } else if row.domain == DRAGOMAN_DOMAIN {
+        metadata.extend(fault.http().map(|status| (HTTP.to_owned(), status.as_u16().to_string())));
+        metadata.extend(fault.is_never_processed().then(|| (NEVER_PROCESSED.to_owned(), "true".to_owned())));
+        details.push(error_info(row.name, DRAGOMAN_DOMAIN, metadata));
+    }
+    if !fault.violations().is_empty() {
+        let violation = |violation: &Violation| pb::bad_request::FieldViolation {
+            field: violation.field.clone(),
+            description: violation.description.clone(),
+            ..Default::default()
+        };
+        let bad = pb::BadRequest { field_violations: fault.violations().iter().map(violation).collect() };
+        details.push(any(pb_name::BAD_REQUEST, bad.encode_to_vec()));
+    }
+    if let Some(after) = fault.retry_info() {
+        let retry = pb::RetryInfo { retry_delay: prost_types::Duration::try_from(after).ok() };
+        details.push(any(pb_name::RETRY_INFO, retry.encode_to_vec()));
+    }
+    details
+}
+
+fn size(fault: &Fault, details: &[Any]) -> usize {
+    fault.message().len() + details.iter().map(Any::encoded_len).sum::<usize>()
+}
+
+/// `{"truncated": N}` as a `google.protobuf.Value`.
+fn truncation(bytes: usize) -> Vec<u8> {
+    let text = format!("{{\"truncated\":{bytes}}}");
+    codec::read_value(&mut codec::text::Scanner::new(&text), usize::MAX).unwrap_or_default()
+}
+
+/// As much of a text as fits, whole characters.
+fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
+}
+
+/// The status of an HTTP status that an agent answered with.
+fn of_http(status: StatusCode) -> Code {
+    match status {
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
+        _ => Code::Unavailable,
+    }
+}
+
+/// Takes details out of headers if they are no base64: tonic takes them for granted.
+pub(super) fn sanitize(headers: &mut HeaderMap) {
+    let valid = headers.get(DETAILS).is_none_or(|details| {
+        let details = details.as_bytes();
+        let unpadded = details.strip_suffix(b"==").or_else(|| details.strip_suffix(b"=")).unwrap_or(details);
+        base64_simd::STANDARD_NO_PAD.check(unpadded).is_ok()
+    });
+    if !valid || headers.get_all(DETAILS).iter().count() > 1 {
+        headers.remove(DETAILS);
+    }
+}
+
+/// Reads a status that a peer sent as the fault that it means.
+pub(super) fn read(status: &Status, operation: Operation) -> Fault {
+    let rich = pb::Status::decode(status.details()).unwrap_or_default();
+    let message = if rich.message.is_empty() { status.message() } else { &rich.message };
+    let find = |name: &'static str| {
+        rich.details.iter().filter(move |detail| detail.type_url.rsplit('/').next() == Some(name))
+    };
+    let infos: Vec<pb::ErrorInfo> =
+        find(pb_name::ERROR_INFO).filter_map(|detail| pb::ErrorInfo::decode(&*detail.value).ok()).collect();
+    let of_domain = |domain| infos.iter().find(|info| info.domain == domain);
+
+    let ours = of_domain(DRAGOMAN_DOMAIN);
+    let code = ours.filter(|info| info.reason == Reason::JsonrpcError.row().name);
+    let mut fault = if let Some(code) = code.and_then(|info| info.metadata.get(CODE)?.parse().ok()) {
+        let data = find(pb_name::VALUE).next().map(|detail| Bytes::copy_from_slice(&detail.value));
+        Fault::of_agent(AgentError { code, data }, message)
+    } else {
+        let own = ours.and_then(|info| Reason::of_error_info(DRAGOMAN_DOMAIN, &info.reason));
+        let a2a = || of_domain(A2A_DOMAIN).and_then(|info| Reason::of_error_info(A2A_DOMAIN, &info.reason));
+        let http = ours.and_then(|info| StatusCode::from_bytes(info.metadata.get(HTTP)?.as_bytes()).ok());
+        let fault = http.and_then(|status| Fault::of_http(status, message));
+        fault.unwrap_or_else(|| {
+            Fault::new(own.or_else(a2a).unwrap_or_else(|| of_status(status.code(), operation)), message)
+        })
+    };
+    if ours.is_some_and(|info| info.metadata.contains_key(NEVER_PROCESSED)) {
+        fault = fault.never_processed();
+    }
+    let bad = find(pb_name::BAD_REQUEST).filter_map(|detail| pb::BadRequest::decode(&*detail.value).ok());
+    for violation in bad.flat_map(|bad| bad.field_violations) {
+        fault = fault.violation(violation.field, violation.description);
+    }
+    let retry = find(pb_name::RETRY_INFO).filter_map(|detail| pb::RetryInfo::decode(&*detail.value).ok());
+    if let Some(after) = retry.filter_map(|retry| Duration::try_from(retry.retry_delay?).ok()).next() {
+        fault = fault.retry_after(after);
+    }
+    fault.with_params(Params::from_headers(&status.metadata().clone().into_headers()))
+}
+
+/// The reason of a status without details, which depends on what was asked.
+fn of_status(code: Code, operation: Operation) -> Reason {
+    use Operation as O;
+    match code {
+        Code::NotFound => match operation {
+            O::GetAgentCard | O::GetExtendedAgentCard => Reason::ExtendedAgentCardNotConfigured,
+            _ => Reason::TaskNotFound,
+        },
+        Code::Unimplemented => Reason::UnsupportedOperation,
+        Code::InvalidArgument => Reason::InvalidParams,
+        Code::FailedPrecondition => match operation {
+            O::CancelTask => Reason::TaskNotCancelable,
+            O::CreateTaskPushNotificationConfig
+            | O::GetTaskPushNotificationConfig
+            | O::ListTaskPushNotificationConfigs
+            | O::DeleteTaskPushNotificationConfig => Reason::PushNotificationNotSupported,
+            O::GetAgentCard | O::GetExtendedAgentCard => Reason::ExtendedAgentCardNotConfigured,
+            _ => Reason::UnsupportedOperation,
+        },
+        Code::Unauthenticated => Reason::Unauthenticated,
+        Code::PermissionDenied => Reason::PermissionDenied,
+        Code::ResourceExhausted => Reason::RateLimited,
+        Code::OutOfRange => Reason::MessageTooLarge,
+        Code::Unavailable => Reason::AgentUnreachable,
+        Code::DeadlineExceeded => Reason::DeadlineExceeded,
+        _ => Reason::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn through(fault: &Fault, foreign: bool) -> Fault {
+        let mut headers = HeaderMap::new();
+        write(fault, foreign).status.add_header(&mut headers).unwrap();
+        sanitize(&mut headers);
+        read(&Status::from_header_map(&headers).unwrap(), Operation::GetTask)
+    }
+
+    fn value(text: &str) -> Bytes {
+        codec::read_value(&mut codec::text::Scanner::new(text), usize::MAX).unwrap().into()
+    }
+
+    #[test]
+    fn every_reason_crosses() {
+        for row in crate::a2a::TABLE {
+            let fault = through(&Fault::new(row.reason, "why: ü"), false);
+            assert_eq!((fault.reason(), fault.message(), fault.code()), (row.reason, "why: ü", row.jsonrpc));
+        }
+    }
+
+    #[test]
+    fn an_agents_error_crosses_exactly() {
+        let large = value(&format!("[{:?}]", "x".repeat(64 << 10)));
+        for data in [None, Some(value("null")), Some(value(r#"{"a":1.0}"#)), Some(large)] {
+            for code in [-32001, -32603, 7, i64::MIN] {
+                let error = AgentError { code, data: data.clone() };
+                let fault = through(&Fault::of_agent(error.clone(), "said\nthe agent"), false);
+                assert_eq!((fault.agent_error(), fault.message()), (Some(&error), "said\nthe agent"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_fault_carries_crosses_too() {
+        let fault = Fault::new(Reason::AgentNotFound, "who?")
+            .never_processed()
+            .violation("a.b", "c")
+            .retry_after(Duration::from_millis(1500));
+        let fault = through(&fault, false);
+        assert!(fault.is_never_processed());
+        assert_eq!(fault.retry_info(), Some(Duration::from_millis(1500)));
+        assert_eq!(fault.violations()[0].field, "a.b");
+        let refused = Fault::of_http(StatusCode::UNAUTHORIZED, "no").unwrap();
+        assert_eq!(through(&refused, false).http(), Some(StatusCode::UNAUTHORIZED));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_and_told() {
+        let data = value(&format!("{:?}", "x".repeat(1 << 20)));
+        let fault = Fault::of_agent(AgentError { code: 5, data: Some(data.clone()) }, "large");
+        assert_eq!(write(&fault, false).truncated, Some(data.len()));
+        let mut json = Vec::new();
+        codec::write_value(through(&fault, false).agent_error().unwrap().data.as_ref().unwrap(), &mut json)
+            .unwrap();
+        assert_eq!(String::from_utf8(json).unwrap(), format!("{{\"truncated\":{}}}", data.len()));
+        let foreign = through(&fault, true);
+        assert_eq!((foreign.code(), foreign.message()), (5, "large"));
+    }
+
+    #[test]
+    fn details_that_are_no_base64_are_dropped() {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-status", "5".parse().unwrap());
+        headers.insert(DETAILS, "not base64!".parse().unwrap());
+        sanitize(&mut headers);
+        let fault = read(&Status::from_header_map(&headers).unwrap(), Operation::CancelTask);
+        assert_eq!(fault.reason(), Reason::TaskNotFound);
+    }
+}

@@ -1,0 +1,13 @@
+//! A2A over JSON-RPC (specification §9): one POST for each call, answered with JSON or with a stream of events.
+
+mod client;
+mod server;
+
+pub use client::{Client, http_client};
+use http::HeaderValue;
+pub use server::Server;
+
+/// The media type of requests and of single answers.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The media type of streams.
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");

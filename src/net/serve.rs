@@ -1,0 +1,113 @@
+//! Serving HTTP on a listener: connections are accepted side by side, and end in order when the house drains.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tonic::body::Body;
+
+use super::listen::tune;
+use super::{CONNECTION_WINDOW, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAMS_MAX};
+use crate::drain::Drain;
+
+/// How long a client may take to send its request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait before accepting again when the machine has no more sockets.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How HTTP is spoken on a listener.
+#[derive(Clone, Debug)]
+pub struct Http(auto::Builder<TokioExecutor>);
+
+impl Http {
+    /// HTTP/1.1 and HTTP/2 with a window of so many bytes for each stream.
+    pub fn new(stream_window: u32) -> Self {
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        http.http2()
+            .timer(TokioTimer::new())
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(stream_window)
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(HEADERS_MAX)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT);
+        Self(http)
+    }
+
+    /// Accepts connections for ever. `accept` makes of each socket a stream and the service that answers on it, or
+    /// `None` if it is turned away, which it has reported itself.
+    pub async fn serve<A, F, I, S>(self, listener: TcpListener, drain: Drain, accept: A)
+    where
+        A: Fn(TcpStream) -> F + Clone + Send + 'static,
+        F: Future<Output = Option<(I, S)>> + Send,
+        I: Read + Write + Unpin + Send + 'static,
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        S::Future: Send,
+    {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = accept_one(&listener) => {
+                    let (http, drain, accept) = (self.clone(), drain.clone(), accept.clone());
+                    connections.spawn(async move {
+                        if let Some((io, service)) = accept(accepted).await {
+                            http.connection(io, service, drain).await;
+                        }
+                    });
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+
+    async fn connection<I, S>(self, io: I, service: S, mut drain: Drain)
+    where
+        I: Read + Write + Unpin + Send + 'static,
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send,
+        S::Future: Send + 'static,
+    {
+        // Who connects while the house drains is still served, but not told to leave before having said anything.
+        let late = drain.has_begun();
+        let connection = self.0.serve_connection(io, service);
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = drain.begun(), if !late => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error = %error, "A connection broke");
+        }
+    }
+}
+
+async fn accept_one(listener: &TcpListener) -> TcpStream {
+    loop {
+        let accepted: io::Result<TcpStream> = async {
+            let (stream, _) = listener.accept().await?;
+            tune(&stream)?;
+            Ok(stream)
+        }
+        .await;
+        match accepted {
+            Ok(stream) => return stream,
+            Err(error) => {
+                tracing::debug!(%error, "Accepting failed");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The stage that sees each call begin and end, streams included.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use tokio::time::Instant;
+use tower::Service;
+
+use super::{CallLabels, Direction, FaultLabels, FlowLabels, Form, Metrics, trace_id};
+use crate::a2a::{Body, Call, Event, Fault, Name, Reason, Reply};
+use crate::drain::{Busy, Drain};
+
+/// Counts and logs what passes through to `inner`, and keeps the house from ending before it has.
+#[derive(Clone, Debug)]
+pub struct Observe<S> {
+    inner: S,
+    direction: Direction,
+    metrics: Metrics,
+    drain: Drain,
+}
+
+impl<S> Observe<S> {
+    /// Watches calls that go one way.
+    pub fn new(inner: S, direction: Direction, metrics: Metrics, drain: Drain) -> Self {
+        Self { inner, direction, metrics, drain }
+    }
+}
+
+impl<S> Service<Call> for Observe<S>
+where
+    S: Service<Call, Response = Reply, Error = Fault>,
+    S::Future: Send + 'static,
+{
+    type Response = Reply;
+    type Error = Fault;
+    type Future = BoxFuture<'static, Result<Reply, Fault>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let mut record = Record::begin(&call, self.direction, self.metrics.clone(), self.drain.busy());
+        let reply = self.inner.call(call);
+        async move {
+            match reply.await {
+                Ok(Reply { params, body: Body::Once(bytes) }) => {
+                    record.bytes_out = bytes.len();
+                    record.end(Outcome::Ok);
+                    Ok(Reply { params, body: Body::Once(bytes) })
+                }
+                Ok(Reply { params, body: Body::Events(events) }) => {
+                    record.stream();
+                    Ok(Reply { params, body: Body::Events(Watched { events, record }.boxed()) })
+                }
+                Err(fault) => {
+                    record.end(Outcome::Fault(&fault));
+                    Err(fault)
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// A stream with the record of its call.
+struct Watched {
+    events: BoxStream<'static, Result<Event, Fault>>,
+    record: Record,
+}
+
+impl Stream for Watched {
+    type Item = Result<Event, Fault>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.events.poll_next_unpin(cx);
+        match &next {
+            Poll::Ready(Some(Ok(Event::Data(bytes)))) => self.record.bytes_out += bytes.len(),
+            Poll::Ready(Some(Ok(Event::End(_))) | None) => self.record.end(Outcome::Ok),
+            Poll::Ready(Some(Err(fault))) => self.record.end(Outcome::Fault(fault)),
+            Poll::Pending => {}
+        }
+        next
+    }
+}
+
+/// How a call ended.
+enum Outcome<'a> {
+    /// The caller left.
+    Canceled,
+    Fault(&'a Fault),
+    Ok,
+}
+
+/// What is known of a call that is under way. Dropped without an end, the caller has left.
+struct Record {
+    labels: CallLabels,
+    agent: Name,
+    peer: Option<Arc<str>>,
+    trace_id: Option<String>,
+    started: Instant,
+    bytes_in: usize,
+    bytes_out: usize,
+    streaming: bool,
+    ended: bool,
+    metrics: Metrics,
+    /// While a call is under way the house does not end.
+    _busy: Busy,
+}
+
+impl Record {
+    fn begin(call: &Call, direction: Direction, metrics: Metrics, busy: Busy) -> Self {
+        metrics.in_flight.get_or_create(&FlowLabels { direction }).inc();
+        metrics.count(direction, Form::Protobuf, call.body.len());
+        let labels = CallLabels {
+            direction,
+            agent: Arc::default(),
+            operation: call.operation.name(),
+            binding: call.binding.as_str(),
+            dialect: "1.0",
+            code: "OK",
+        };
+        Self {
+            labels,
+            agent: call.agent.clone(),
+            peer: call.peer.clone(),
+            trace_id: trace_id(call),
+            started: Instant::now(),
+            bytes_in: call.body.len(),
+            bytes_out: 0,
+            streaming: false,
+            ended: false,
+            metrics,
+            _busy: busy,
+        }
+    }
+
+    fn flow(&self) -> FlowLabels {
+        FlowLabels { direction: self.labels.direction }
+    }
+
+    fn stream(&mut self) {
+        self.streaming = true;
+        self.metrics.streams.get_or_create(&self.flow()).inc();
+    }
+
+    fn end(&mut self, outcome: Outcome<'_>) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        self.metrics.in_flight.get_or_create(&self.flow()).dec();
+        if self.streaming {
+            self.metrics.streams.get_or_create(&self.flow()).dec();
+        }
+        self.metrics.count(self.labels.direction, Form::Protobuf, self.bytes_out);
+        let elapsed = self.started.elapsed();
+        self.metrics.duration.get_or_create(&self.flow()).observe(elapsed.as_secs_f64());
+        let (code, decision, fault) = match outcome {
+            Outcome::Canceled => ("CANCELED", "allowed", None),
+            Outcome::Fault(fault) => (fault.row().name, decision(fault), Some(fault)),
+            Outcome::Ok => ("OK", "allowed", None),
+        };
+        self.labels.code = code;
+        let known = fault.is_none_or(|fault| fault.reason() != Reason::AgentNotFound);
+        self.labels.agent = self.metrics.agent(&self.agent, known);
+        if let Some(fault) = fault {
+            self.metrics.faults.get_or_create(&FaultLabels { reason: fault.row().name }).inc();
+        }
+        self.metrics.calls.get_or_create(&self.labels).inc();
+        tracing::info!(
+            target: "dragoman::call",
+            direction = self.labels.direction.as_str(),
+            peer = self.peer.as_deref(),
+            agent = self.agent.as_str(),
+            operation = self.labels.operation,
+            binding = self.labels.binding,
+            decision,
+            reason = fault.map(|fault| fault.row().name),
+            cause = fault.and_then(Fault::cause),
+            code = fault.map_or(0, Fault::code),
+            duration_ms = elapsed.as_secs_f64() * 1000.0,
+            bytes_in = self.bytes_in,
+            bytes_out = self.bytes_out,
+            trace_id = self.trace_id.as_deref(),
+            "Call finished"
+        );
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.end(Outcome::Canceled);
+    }
+}
+
+/// What policy made of a call that failed.
+fn decision(fault: &Fault) -> &'static str {
+    let by_the_agent = fault.http().is_some() || fault.agent_error().is_some();
+    match fault.reason() {
+        Reason::PermissionDenied | Reason::PeerMismatch | Reason::PeerUntrusted if !by_the_agent => "denied",
+        _ => "allowed",
+    }
+}

@@ -11,4 +11,7 @@
 //! ```
 
 pub mod a2a;
+pub mod balance;
+pub mod discovery;
 pub mod proto;
+pub mod task;

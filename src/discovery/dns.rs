@@ -269,3 +269,82 @@ async fn prefer<T>(
 fn domain(text: &str) -> Result<Domain, Miss> {
     Domain::from_ascii(text).map_err(|error| Miss::Absent(format!("{text}: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_millis(250);
+
+    fn srv(priority: u16, port: u16, target: &str) -> SRV {
+        SRV::new(priority, 0, port, Domain::from_ascii(target).unwrap())
+    }
+
+    fn ports(offers: &[SRV]) -> Vec<u16> {
+        best(offers.iter()).into_iter().map(|(_, port)| port).collect()
+    }
+
+    #[test]
+    fn only_the_lowest_priority_number_counts() {
+        assert_eq!(ports(&[srv(10, 1, "a."), srv(0, 2, "b."), srv(0, 3, "c."), srv(5, 4, "d.")]), [2, 3]);
+    }
+
+    #[test]
+    fn a_root_target_and_port_zero_offer_nothing() {
+        assert_eq!(ports(&[srv(0, 1, "."), srv(7, 2, "a."), srv(0, 0, "b.")]), [2]);
+        assert!(ports(&[srv(0, 0, ".")]).is_empty());
+    }
+
+    async fn after(millis: u64, answer: Result<u8, Miss>) -> Result<u8, Miss> {
+        sleep(Duration::from_millis(millis)).await;
+        answer
+    }
+
+    fn absent() -> Result<u8, Miss> {
+        Err(Miss::Absent("NXDOMAIN".into()))
+    }
+
+    fn failed() -> Result<u8, Miss> {
+        Err(Miss::Failed("SERVFAIL".into()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_name_is_preferred_but_not_awaited_for_long() {
+        for (first, second, expected, millis) in [
+            ((5, Ok(1)), (1, Ok(2)), Ok(1), 5),
+            ((1, Ok(1)), (9_000, Ok(2)), Ok(1), 1),
+            ((9_000, Ok(1)), (1, Ok(2)), Ok(2), 251),
+            ((5, absent()), (1, Ok(2)), Ok(2), 5),
+            ((1, absent()), (5, Ok(2)), Ok(2), 5),
+            ((1, failed()), (5, Ok(2)), Ok(2), 5),
+            ((1, absent()), (5, absent()), absent(), 5),
+            ((5, absent()), (1, failed()), failed(), 5),
+            ((1, failed()), (5, absent()), failed(), 5),
+        ] {
+            let began = Instant::now();
+            let answer = prefer(after(first.0, first.1), after(second.0, second.1), GRACE).await;
+            assert_eq!((answer, began.elapsed().as_millis()), (expected, millis));
+        }
+    }
+
+    #[test]
+    fn aliases_are_found_whatever_the_case() {
+        let record = Record::from_rdata(
+            Domain::from_ascii("A.example.").unwrap(),
+            9,
+            RData::CNAME(hickory_resolver::proto::rr::rdata::CNAME(
+                Domain::from_ascii("b.example.").unwrap(),
+            )),
+        );
+        let target = alias(std::slice::from_ref(&record), &Domain::from_ascii("a.EXAMPLE.").unwrap());
+        assert_eq!(target, Some((Domain::from_ascii("b.example.").unwrap(), 9)));
+        assert_eq!(alias(&[record], &Domain::from_ascii("b.example.").unwrap()), None);
+    }
+
+    #[test]
+    fn a_label_that_is_too_long_is_nowhere() {
+        assert!(matches!(domain(&format!("{}-a2a.example.", "a".repeat(60))), Err(Miss::Absent(_))));
+    }
+}

@@ -253,3 +253,98 @@ fn upstreams(addresses: &[SocketAddr], bounds: &Bounds) -> io::Result<Vec<Upstre
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_millis(250);
+
+    /// A server that answers after a time, and how many of them have been started.
+    async fn server(started: &AtomicUsize, after: u64, answer: Result<u8, Miss>) -> Result<u8, Miss> {
+        started.fetch_add(1, Ordering::Relaxed);
+        sleep(Duration::from_millis(after)).await;
+        answer
+    }
+
+    fn failed(why: &str) -> Result<u8, Miss> {
+        Err(Miss::Failed(why.into()))
+    }
+
+    fn absent() -> Result<u8, Miss> {
+        Err(Miss::Absent("NXDOMAIN".into()))
+    }
+
+    /// What the servers say together, when, and how many of them were asked.
+    async fn ask(
+        servers: impl IntoIterator<Item = (u64, Result<u8, Miss>)>,
+    ) -> (Option<Result<u8, Miss>>, u128, usize) {
+        let (began, started) = (Instant::now(), AtomicUsize::new(0));
+        let servers = servers.into_iter().map(|(after, answer)| server(&started, after, answer)).collect();
+        let answer = hedged(servers, PAUSE).await;
+        (answer, began.elapsed().as_millis(), started.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_prompt_first_server_is_the_only_one_asked() {
+        assert_eq!(ask([(249, Ok(1)), (0, Ok(2))]).await, (Some(Ok(1)), 249, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_server_is_overtaken_by_the_next() {
+        assert_eq!(ask([(9_000, Ok(1)), (10, Ok(2)), (0, Ok(3))]).await, (Some(Ok(2)), 260, 2));
+        assert_eq!(ask([(9_000, Ok(1)), (9_000, Ok(2)), (0, Ok(3))]).await, (Some(Ok(3)), 500, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_first_server_may_still_win() {
+        assert_eq!(ask([(300, Ok(1)), (9_000, Ok(2))]).await, (Some(Ok(1)), 300, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_cannot_help_hands_on_at_once() {
+        assert_eq!(ask([(5, failed("SERVFAIL")), (5, Ok(2))]).await, (Some(Ok(2)), 10, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_denial_is_final() {
+        assert_eq!(ask([(5, absent()), (0, Ok(2))]).await, (Some(absent()), 5, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_all_fail_every_reason_is_told() {
+        let (answer, ..) = ask([(1, failed("one: SERVFAIL")), (1, failed("two: REFUSED"))]).await;
+        assert_eq!(answer, Some(failed("one: SERVFAIL; two: REFUSED")));
+        assert_eq!(ask([]).await.0, None);
+    }
+
+    #[tokio::test]
+    async fn a_group_without_servers_says_where_they_should_have_been() {
+        let path = PathBuf::from("/nowhere/resolv.conf");
+        let servers = Servers::new(Source::File { path, port: 53 }, Arc::default());
+        let miss = servers.ask(&Name::root(), RecordType::A).await.unwrap_err();
+        assert_eq!(miss, Miss::Failed("A .: /nowhere/resolv.conf names no nameserver".into()));
+    }
+
+    #[test]
+    fn only_two_denials_together_deny() {
+        let (absent, failed) = (Miss::Absent("NXDOMAIN".into()), Miss::Failed("SERVFAIL".into()));
+        assert_eq!(absent.clone().and(absent.clone()), absent);
+        assert_eq!(absent.clone().and(failed.clone()), failed);
+        assert_eq!(failed.clone().and(absent), failed);
+    }
+
+    #[test]
+    fn of_a_resolv_conf_only_the_servers_count() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "search travel.svc.cluster.local\nnameserver 10.96.0.10\nnameserver fd00::a\noptions ndots:5 weird\n";
+        std::fs::write(&file, text).unwrap();
+        let source = Source::File { path: file.path().to_owned(), port: 53 };
+        assert_eq!(
+            source.read().unwrap(),
+            ["10.96.0.10:53".parse().unwrap(), "[fd00::a]:53".parse().unwrap()]
+        );
+    }
+}

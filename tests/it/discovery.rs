@@ -73,9 +73,9 @@ fn listed(servers: &[SocketAddr], bounds: Bounds) -> Discovery {
     Discovery::by_dns(config(Source::Listed(servers.to_vec()), bounds), 1, Metrics::default())
 }
 
-/// Discovery with the bounds of production, for what needs no more than one lookup.
+/// Discovery for what needs no more than one lookup: the bounds of production, with room for a busy machine.
 fn once(dns: &Dns) -> Discovery {
-    listed(&[dns.address], Bounds::default())
+    listed(&[dns.address], Bounds { first: PATIENCE, hedge: Duration::from_secs(1), ..Bounds::default() })
 }
 
 async fn find(discovery: &Discovery, agent: &str) -> Result<Vec<SocketAddr>, Unresolved> {

@@ -11,8 +11,10 @@
 //! ```
 
 pub mod a2a;
+pub mod balance;
 pub mod binding;
 pub mod codec;
+pub mod discovery;
 pub mod drain;
 pub mod identity;
 pub mod net;

@@ -1,0 +1,14 @@
+//! The integration tests: one binary, over a harness whose agents, servers and certificates the tests hold in their hands.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should say where"
+)]
+
+mod harness;
+
+/// Discovery over a DNS server of ours, whose records and moods the test changes.
+mod discovery;
+/// Discovery over a DNS server that others wrote.
+mod dnsmasq;

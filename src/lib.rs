@@ -11,4 +11,5 @@
 //! ```
 
 pub mod a2a;
+pub mod config;
 pub mod proto;

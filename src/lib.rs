@@ -14,6 +14,7 @@ pub mod a2a;
 pub mod balance;
 pub mod binding;
 pub mod codec;
+pub mod config;
 pub mod discovery;
 pub mod drain;
 pub mod identity;

@@ -3,11 +3,13 @@
 mod call;
 mod fault;
 mod name;
+mod name_pattern;
 mod operation;
 mod params;
 
 pub use call::{Agent, Binding, Body, Call, Event, Reply};
 pub use fault::{A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Fault, Reason, Retry, Row, TABLE, Violation};
 pub use name::{Home, Name, NameError, is_label, without_port};
+pub use name_pattern::{NamePattern, NamePatternError};
 pub use operation::Operation;
 pub use params::{A2A_EXTENSIONS, A2A_VERSION, DRAGOMAN_AGENT, Params};

@@ -30,6 +30,8 @@ pub struct Arrival {
     pub agent: Name,
     /// Who asks, as a verified SPIFFE ID; `None` is the agent of this pod.
     pub peer: Option<Arc<str>>,
+    /// The base URL by which the caller has reached the agent here; `None` for peers.
+    pub base: Option<Arc<str>>,
 }
 
 /// The fault of a request whose body could not be read.

@@ -19,7 +19,6 @@ mod limits;
 mod listen;
 mod log;
 mod mesh;
-mod pattern;
 mod policy;
 mod problem;
 mod raw;
@@ -45,7 +44,6 @@ pub use self::{
     listen::Listen,
     log::{Log, LogFormat, LogLevel},
     mesh::{Mesh, RemoteMesh},
-    pattern::NamePattern,
     policy::{Operations, Policy, Rule},
     problem::{ConfigErrors, Mark, Problem},
 };

@@ -24,6 +24,9 @@ pub struct Call {
     pub agent: Name,
     /// Who asks, as a verified SPIFFE ID; `None` is the agent of this pod.
     pub peer: Option<Arc<str>>,
+    /// The base URL by which the caller has reached this agent here, without a slash at its end: what a card must say.
+    /// Calls from peers have none.
+    pub base: Option<Arc<str>>,
     /// Until when the caller waits, if it said so.
     pub deadline: Option<Instant>,
 }

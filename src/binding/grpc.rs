@@ -17,6 +17,8 @@ use crate::a2a::Operation;
 
 /// The path of the service, before the operation's name.
 pub const SERVICE: &str = "/lf.a2a.v1.A2AService/";
+/// The path of the card between sidecars, before the operation's name: A2A has no RPC for it.
+const MESH_SERVICE: &str = "/dragoman.v1.Mesh/";
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
@@ -32,7 +34,16 @@ fn is_sidecar(headers: &HeaderMap) -> bool {
 
 /// The operation of a path.
 fn operation(path: &str) -> Option<Operation> {
-    path.strip_prefix(SERVICE).and_then(Operation::rpc)
+    match path.strip_prefix(MESH_SERVICE) {
+        Some(name) => Operation::named(name).filter(|operation| *operation == Operation::GetAgentCard),
+        None => path.strip_prefix(SERVICE).and_then(Operation::rpc),
+    }
+}
+
+/// The path of an operation.
+fn path(operation: Operation) -> String {
+    let service = if operation == Operation::GetAgentCard { MESH_SERVICE } else { SERVICE };
+    format!("{service}{operation}")
 }
 
 /// Messages pass through unread.
@@ -120,8 +131,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_rpcs_have_a_path() {
-        assert_eq!(operation("/lf.a2a.v1.A2AService/GetTask"), Some(Operation::GetTask));
+    fn each_operation_has_one_path() {
+        for each in Operation::ALL {
+            assert_eq!(operation(&path(each)), Some(each));
+        }
+        assert_eq!(operation("/dragoman.v1.Mesh/GetTask"), None);
         assert_eq!(operation("/lf.a2a.v1.A2AService/GetAgentCard"), None);
         assert_eq!(operation("/a2a.v1.A2AService/GetTask"), None);
     }

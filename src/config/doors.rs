@@ -12,12 +12,11 @@ use super::{
     check::Check,
     field::{Field, Located},
     listen::{Claims, Listen},
-    pattern::NamePattern,
     problem::Refused,
     raw::{RawAdmin, RawInbound, RawOutbound},
     show, words,
 };
-use crate::a2a::Name;
+use crate::a2a::{Name, NamePattern};
 
 /// The side that faces the agent of this pod.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -71,7 +70,7 @@ impl Outbound {
             let port = check.read(&text, words::listen_port)?;
             Ok(Located { place: text.place, value: port })
         });
-        let allow = check.list(raw.allow, |text| NamePattern::parse(text, &check.home));
+        let allow = check.list(raw.allow, |text| words::name_pattern(text, &check.home));
         let forward = check.list(raw.forward, address::forward);
         let allowed_origins = check.list(raw.allowed_origins, address::origin);
         let (listen, ports) = (listen?, ports?);

@@ -5,12 +5,11 @@ use serde::{Serialize, Serializer};
 use super::{
     check::{Check, all},
     field::{Field, Located},
-    pattern::NamePattern,
     problem::Refused,
     raw::{RawPolicy, RawRule},
     words,
 };
-use crate::a2a::Operation;
+use crate::a2a::{NamePattern, Operation};
 
 /// Who may call the agents of this pod.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -75,7 +74,7 @@ impl Rule {
         let Located { place, value: raw } = raw;
         let from = check.present(&place, "from", raw.from);
         let from = from.and_then(|from| check.some(from, words::spiffe_pattern));
-        let agents = check.list(raw.agents, |text| NamePattern::parse(text, &check.home));
+        let agents = check.list(raw.agents, |text| words::name_pattern(text, &check.home));
         let operations = check.list(raw.operations, operation);
         Ok(Self {
             from: from?,

@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::a2a::is_label;
+use crate::a2a::{Home, NamePattern, is_label};
 
 /// The longest duration: anything beyond is a slip, and adding it to the present must not overflow.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -39,6 +39,11 @@ pub(super) fn trust_domain(text: &str) -> Result<String, String> {
     } else {
         Err("is no trust domain: write a-z, 0-9, '.', '-' and '_', such as east.example".to_owned())
     }
+}
+
+/// A pattern of agent names.
+pub(super) fn name_pattern(text: &str, home: &Home) -> Result<NamePattern, String> {
+    NamePattern::parse(text, home).map_err(|error| error.to_string())
 }
 
 /// A pattern of SPIFFE IDs.

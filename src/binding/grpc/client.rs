@@ -17,7 +17,7 @@ use tonic::codec::{EncodeBody, Streaming};
 use tower::Service;
 
 use super::{
-    CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_TIMEOUT, Raw, SERVICE, USER_AGENT, encoding, status,
+    CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_TIMEOUT, Raw, USER_AGENT, encoding, path, status,
     write_timeout,
 };
 use crate::a2a::{self, Call, Event, Fault, Operation, Params, Reason, Reply};
@@ -81,7 +81,7 @@ fn request(call: Call) -> Request<Body> {
     let mut request = Request::new(Body::new(body));
     *request.method_mut() = http::Method::POST;
     // An operation's name is always a path.
-    *request.uri_mut() = http::Uri::try_from(format!("{SERVICE}{}", call.operation)).unwrap_or_default();
+    *request.uri_mut() = http::Uri::try_from(path(call.operation)).unwrap_or_default();
     let headers = request.headers_mut();
     call.params.append_to(headers);
     headers.insert(header::CONTENT_TYPE, CONTENT_TYPE_GRPC);

@@ -89,6 +89,7 @@ impl Server {
             binding: Binding::Grpc,
             agent: arrival.agent,
             peer: arrival.peer,
+            base: arrival.base,
             deadline,
         };
         Ok((call, held))

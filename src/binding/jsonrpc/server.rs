@@ -77,6 +77,7 @@ impl Server {
             binding: Binding::Jsonrpc,
             agent: arrival.agent,
             peer: arrival.peer,
+            base: arrival.base,
             deadline: None,
         };
         Ok((request.id, call, held))

@@ -4,8 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::words::LABEL_RULE;
-use crate::a2a::{Home, Name, is_label};
+use super::{Home, Name, is_label};
 
 /// A pattern of agent names.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -14,6 +13,19 @@ pub enum NamePattern {
     Every,
     /// Agent, namespace and mesh; `None` is any.
     Labels([Option<String>; 3]),
+}
+
+/// Why a text is no pattern of names.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NamePatternError {
+    /// A part is neither `*` nor a DNS label.
+    #[error(
+        "is no agent name or pattern: {0:?} is neither * nor a DNS label (a-z, 0-9 and '-' inside, 63 at most)"
+    )]
+    Label(String),
+    /// Not one to three labels.
+    #[error("is no agent name or pattern: write agent, *.namespace, *.*.mesh or *")]
+    Shape,
 }
 
 impl NamePattern {
@@ -32,16 +44,17 @@ impl NamePattern {
     }
 
     /// Reads `*`, or one to three labels; missing ones are taken from `home`.
-    pub(super) fn parse(text: &str, home: &Home) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// If the text has another shape or a part is neither `*` nor a DNS label.
+    pub fn parse(text: &str, home: &Home) -> Result<Self, NamePatternError> {
         if text == "*" {
             return Ok(Self::Every);
         }
         let lower = text.to_ascii_lowercase();
         let labels: Vec<&str> = lower.strip_suffix(".a2a").unwrap_or(&lower).split('.').collect();
         if let Some(label) = labels.iter().find(|label| **label != "*" && !is_label(label)) {
-            return Err(format!(
-                "is no agent name or pattern: {label:?} is neither * nor a DNS label ({LABEL_RULE})"
-            ));
+            return Err(NamePatternError::Label((*label).to_owned()));
         }
         let label = |label: &str| (label != "*").then(|| label.to_owned());
         let (namespace, mesh) = (home.namespace.as_str(), home.mesh.as_str());
@@ -49,9 +62,7 @@ impl NamePattern {
             [agent] => [agent, namespace, mesh],
             [agent, namespace] => [agent, namespace, mesh],
             [agent, namespace, mesh] => [agent, namespace, mesh],
-            _ => {
-                return Err("is no agent name or pattern: write agent, *.namespace, *.*.mesh or *".to_owned());
-            }
+            _ => return Err(NamePatternError::Shape),
         };
         Ok(Self::Labels(parts.map(label)))
     }
@@ -110,7 +121,7 @@ mod tests {
     fn a_star_inside_a_label_is_no_pattern() {
         for text in ["", ".", "cur*", "**", "*.", "a..b", "a.b.c.d", "*.*.*.*", "a b"] {
             let wrong = NamePattern::parse(text, &home()).unwrap_err();
-            assert!(wrong.starts_with("is no agent name or pattern: "), "{text}: {wrong}");
+            assert!(wrong.to_string().starts_with("is no agent name or pattern: "), "{text}: {wrong}");
         }
     }
 }

@@ -147,18 +147,30 @@ async fn federated_domains_talk_and_know_each_other() {
     assert_eq!(group, NamedGroup::X25519MLKEM768, "what is recorded today is not read tomorrow");
 }
 
-#[tokio::test]
-async fn no_session_is_ever_resumed() {
-    let (a, b, ..) = federated();
-    let (config, server_config) = (a.client(ANY_B), b.server());
-    for _ in 0..3 {
+/// How the second of two connections with the same configurations came about.
+async fn second(config: Arc<ClientConfig>, server_config: Arc<ServerConfig>) -> Option<HandshakeKind> {
+    let mut kind = None;
+    for _ in 0..2 {
         let (mut client, mut server) = connected(Arc::clone(&config), Arc::clone(&server_config)).await;
+        // Tickets come behind the handshake, so there must be something to read.
         server.write_all(b"x").await.unwrap();
         server.flush().await.unwrap();
         client.read_u8().await.unwrap();
-        assert_eq!(client.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
-        assert_eq!(client.get_ref().1.tls13_tickets_received(), 0);
+        kind = client.get_ref().1.handshake_kind();
     }
+    kind
+}
+
+#[tokio::test]
+async fn no_session_is_ever_resumed_whatever_the_peer_would_like() {
+    let (end, _, _, b) = federated();
+    let (server, client) = hostile(&b, B, |_| {});
+    assert_eq!(second(Arc::clone(&client), Arc::clone(&server)).await, Some(HandshakeKind::Resumed));
+    assert_eq!(second(end.client(ANY_B), server).await, Some(HandshakeKind::Full));
+    assert_eq!(second(client, end.server()).await, Some(HandshakeKind::Full));
+    let config = end.server();
+    assert_eq!(config.send_tls13_tickets, 0);
+    assert!(!config.session_storage.can_cache() && !config.ticketer.enabled());
 }
 
 #[tokio::test]

@@ -33,13 +33,12 @@ pub(super) fn size<S: Serializer>(bytes: &usize, serializer: S) -> Result<S::Ok,
     }
 }
 
-/// A duration in the largest unit that divides it.
+/// A duration in seconds, or in milliseconds if it has to be.
 pub(super) fn duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    let millis = duration.as_millis();
-    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let fits = units.into_iter().find(|(worth, _)| millis != 0 && millis.is_multiple_of(*worth));
-    let (worth, unit) = fits.unwrap_or((1, "ms"));
-    serializer.collect_str(&format_args!("{}{unit}", millis / worth))
+    match duration.subsec_nanos() {
+        0 => serializer.collect_str(&format_args!("{}s", duration.as_secs())),
+        _ => serializer.collect_str(&format_args!("{}ms", duration.as_millis())),
+    }
 }
 
 /// A bound on time, or `none`.

@@ -169,6 +169,23 @@ fn a_section_whose_keys_are_commented_out_has_its_defaults() {
 }
 
 #[test]
+fn one_listener_may_have_both_families_of_a_port() {
+    let config = with(
+        "admin: {listen: ['0.0.0.0:1', '[::]:1']}\ninbound: {listen: ['0.0.0.0:0', '[::]:0', '[::]:0']}",
+    );
+    assert_eq!((config.admin.listen.addresses.len(), config.inbound.listen.addresses.len()), (2, 3));
+}
+
+#[test]
+fn durations_and_sizes_are_shown_as_they_are_written() {
+    let limits =
+        &with("limits: {message: 1536KiB, connect: 250ms, unary: 2h, drain: 0s}").redacted()["limits"];
+    let shown =
+        ["message", "buffered", "connect", "unary", "streamIdle", "drain"].map(|key| limits[key].as_str());
+    assert_eq!(shown.map(Option::unwrap), ["1536KiB", "64MiB", "250ms", "7200s", "none", "0s"]);
+}
+
+#[test]
 fn an_empty_policy_lets_nobody_in_and_none_is_something_else() {
     assert_eq!(with("policy: {allow: []}").policy.allow, Some(vec![]));
     assert_eq!(with("policy: {}").policy.allow, None);

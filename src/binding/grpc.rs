@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Buf as _, BufMut as _, Bytes};
 pub use client::Client;
 use http::{HeaderMap, HeaderName, HeaderValue};
-pub use server::Server;
+pub use server::{Server, refuse};
 use tonic::Status;
 use tonic::codec::{CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 

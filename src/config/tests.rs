@@ -1,6 +1,7 @@
 //! Whole files: what the design's example means, what each kind of mistake is answered with, and that nothing panics.
 
 use super::*;
+use crate::a2a::NamePattern;
 
 mod broken;
 mod schema;

@@ -47,7 +47,7 @@ impl Server {
         let foreign = !super::is_sidecar(request.headers());
         match self.reply(request, arrival).await {
             Ok(reply) => respond(reply, foreign),
-            Err(fault) => refuse(&fault, foreign),
+            Err(fault) => refusal(&fault, foreign),
         }
     }
 
@@ -160,7 +160,12 @@ fn status(fault: &Fault, foreign: bool) -> Status {
     written.status
 }
 
-fn refuse(fault: &Fault, foreign: bool) -> Response<Body> {
+/// Refuses a request, of which only the headers were looked at.
+pub fn refuse(fault: &Fault, headers: &HeaderMap) -> Response<Body> {
+    refusal(fault, !super::is_sidecar(headers))
+}
+
+fn refusal(fault: &Fault, foreign: bool) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     let status = status(fault, foreign);
     if let Err(unwritable) = status.add_header(response.headers_mut()) {

@@ -1,0 +1,87 @@
+//! The mesh door: who is asked, by the authority of the request, and by which binding.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tonic::body::Body;
+
+use super::Local;
+use crate::a2a::{DRAGOMAN_AGENT, Fault, Home, Name, Reason, without_port};
+use crate::binding::{Arrival, Edge, grpc, jsonrpc};
+use crate::identity::SpiffeId;
+
+/// Answers peers.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// The agents of this pod.
+    pub local: Local,
+    /// What completes a short name.
+    pub home: Home,
+    /// gRPC calls.
+    pub grpc: grpc::Server,
+    /// JSON-RPC calls of peers without a sidecar.
+    pub jsonrpc: jsonrpc::Server,
+    /// Where refusals are counted.
+    pub edge: Edge,
+}
+
+impl Door {
+    /// Answers one request of a peer whose identity the handshake has verified.
+    pub async fn serve(self: Arc<Self>, request: Request<Incoming>, peer: SpiffeId) -> Response<Body> {
+        let is_grpc = grpc::Server::recognizes(request.headers());
+        let agent = match self.agent(&request) {
+            Ok(agent) => agent,
+            Err(fault) => {
+                self.edge.metrics.refused(self.edge.direction, &fault);
+                return if is_grpc {
+                    grpc::refuse(&fault, request.headers())
+                } else {
+                    plain(fault.row().http, fault.message())
+                };
+            }
+        };
+        let arrival = Arrival { agent, peer: Some(peer.to_shared()), base: None };
+        if is_grpc {
+            return self.grpc.serve(request, arrival).await;
+        }
+        match (request.method(), request.uri().path()) {
+            (&Method::POST, "/") => self.jsonrpc.serve(request, arrival).await,
+            (_, path) => plain(StatusCode::NOT_FOUND, &format!("nothing at {path}: gRPC, or JSON-RPC at /")),
+        }
+    }
+
+    /// The local agent that is asked. A name of the mesh that is not one of ours means that the address was reused: the
+    /// caller must drop it.
+    fn agent(&self, request: &Request<Incoming>) -> Result<Name, Fault> {
+        if request.headers().contains_key(DRAGOMAN_AGENT) {
+            return Err(Fault::new(Reason::InvalidParams, "dragoman-agent is for a caller's own sidecar"));
+        }
+        let authority = authority(request.uri(), request.headers());
+        let host = without_port(authority).to_ascii_lowercase();
+        let host = host.strip_suffix('.').unwrap_or(&host);
+        let name = if host.ends_with(".a2a") {
+            Name::parse(host, &self.home).ok().filter(|name| self.local.has(name))
+        } else {
+            self.local.only().cloned()
+        };
+        name.ok_or_else(|| {
+            let fault = Fault::new(Reason::AgentNotFound, format!("no agent {host:?} here"));
+            fault.because("the authority names no agent of this pod").never_processed()
+        })
+    }
+}
+
+fn authority<'a>(uri: &'a http::Uri, headers: &'a HeaderMap) -> &'a str {
+    let host = || headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    uri.authority().map_or_else(host, |authority| authority.as_str())
+}
+
+fn plain(status: StatusCode, message: &str) -> Response<Body> {
+    let mut response = Response::new(Body::new(http_body_util::Full::from(format!("{message}\n"))));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

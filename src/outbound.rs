@@ -1,0 +1,12 @@
+//! The path from the local agent to any other: the door on localhost, and the way through the mesh.
+
+mod address;
+mod door;
+mod expected;
+mod forward;
+mod mesh;
+
+pub use address::{Address, Hosts, NoAddress};
+pub use door::Door;
+pub use expected::Expected;
+pub use mesh::Mesh;

@@ -1,0 +1,186 @@
+//! The local door: what may come in from the agent's side, and where it goes.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+use tonic::body::Body;
+
+use super::address::{Address, Hosts, NoAddress};
+use super::forward::forward;
+use crate::a2a::{DRAGOMAN_DOMAIN, Fault, Name, Reason};
+use crate::binding::{Arrival, Edge, jsonrpc};
+use crate::discovery::Discovery;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Answers the local agent.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Who is who.
+    pub hosts: Hosts,
+    /// The web origins whose pages may call, in lower case.
+    pub allowed_origins: Vec<String>,
+    /// JSON-RPC calls.
+    pub jsonrpc: jsonrpc::Server,
+    /// What is known of other agents.
+    pub discovery: Discovery,
+    /// For hosts outside the mesh.
+    pub http: legacy::Client<HttpConnector, Body>,
+    /// Where refusals are counted.
+    pub edge: Edge,
+}
+
+/// A request that is turned away, with the HTTP status that says so.
+struct Refusal {
+    status: StatusCode,
+    reason: Reason,
+    message: String,
+}
+
+impl Door {
+    /// Answers one request; on a port of its own, `only` is the agent that it is for.
+    pub async fn serve(self: Arc<Self>, request: Request<Incoming>, only: Option<Name>) -> Response<Body> {
+        match self.admit(request, only.as_ref()).await {
+            Ok(response) => response,
+            Err(refusal) => {
+                let fault = Fault::new(refusal.reason, refusal.message);
+                self.edge.metrics.refused(self.edge.direction, &fault);
+                refused(refusal.status, &fault)
+            }
+        }
+    }
+
+    async fn admit(
+        &self,
+        request: Request<Incoming>,
+        only: Option<&Name>,
+    ) -> Result<Response<Body>, Refusal> {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let address =
+            self.hosts.address(method, uri, request.version(), headers, only).map_err(Refusal::from)?;
+        self.guard(headers)?;
+        match address {
+            Address::Agents => Ok(self.agents()),
+            Address::Forward(_) => forward(&self.http, request).await.map_err(|fault| Refusal {
+                status: fault.row().http,
+                reason: fault.reason(),
+                message: fault.message().to_owned(),
+            }),
+            Address::Agent { name, rest, base } => self.agent(request, name, &rest, base).await,
+        }
+    }
+
+    /// A page in a browser must not be able to call agents in its user's name.
+    fn guard(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let foreign = |what: String| {
+            Err(Refusal { status: StatusCode::FORBIDDEN, reason: Reason::PermissionDenied, message: what })
+        };
+        let origin = headers
+            .get(header::ORIGIN)
+            .map(|origin| String::from_utf8_lossy(origin.as_bytes()).to_lowercase());
+        match origin {
+            Some(origin) if !self.allowed_origins.contains(&origin) => {
+                foreign(format!("the origin {origin} is not in outbound.allowedOrigins"))
+            }
+            Some(_) => Ok(()),
+            None if headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site") => {
+                foreign("a request from another site".to_owned())
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn agent(
+        &self,
+        request: Request<Incoming>,
+        agent: Name,
+        rest: &str,
+        base: Arc<str>,
+    ) -> Result<Response<Body>, Refusal> {
+        let arrival = Arrival { agent, peer: None, base: Some(base) };
+        match (request.method(), rest) {
+            (&Method::POST, "") => {
+                must_be_json(request.headers())?;
+                Ok(self.jsonrpc.serve(request, arrival).await)
+            }
+            (_, "") => Err(Refusal {
+                status: StatusCode::METHOD_NOT_ALLOWED,
+                reason: Reason::InvalidRequest,
+                message: "POST JSON-RPC here, or GET .well-known/agent-card.json below".to_owned(),
+            }),
+            _ => Err(NoAddress::NotFound(request.uri().path().to_owned()).into()),
+        }
+    }
+
+    /// What is known of other agents, as JSON.
+    fn agents(&self) -> Response<Body> {
+        let known = self.discovery.snapshot().into_iter().map(|kept| {
+            let addresses = &kept.endpoints.addresses;
+            json!({
+                "name": kept.name.as_str(),
+                "mesh": kept.name.mesh(),
+                "endpoints": addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "healthy": !addresses.is_empty(),
+                "skills": [],
+            })
+        });
+        json_response(StatusCode::OK, &known.collect::<serde_json::Value>())
+    }
+}
+
+/// Only what a page cannot send without asking first is a call (Fetch §2.2.2: CORS-safelisted content types).
+fn must_be_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if [&b"application/json"[..], b"application/a2a+json"]
+        .iter()
+        .any(|json| essence.eq_ignore_ascii_case(json))
+    {
+        return Ok(());
+    }
+    Err(Refusal {
+        status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        reason: Reason::ContentTypeNotSupported,
+        message: "the Content-Type must be application/json or application/a2a+json".to_owned(),
+    })
+}
+
+impl From<NoAddress> for Refusal {
+    fn from(error: NoAddress) -> Self {
+        let (status, reason) = match error {
+            NoAddress::Connect => (StatusCode::METHOD_NOT_ALLOWED, Reason::InvalidRequest),
+            NoAddress::Foreign(_) => (StatusCode::FORBIDDEN, Reason::PermissionDenied),
+            NoAddress::Misdirected(_) => (StatusCode::MISDIRECTED_REQUEST, Reason::PermissionDenied),
+            NoAddress::NoHost => (StatusCode::BAD_REQUEST, Reason::InvalidRequest),
+            NoAddress::NotFound(_) => (StatusCode::NOT_FOUND, Reason::InvalidRequest),
+            NoAddress::Name(_) => (StatusCode::NOT_FOUND, Reason::AgentNotFound),
+        };
+        Self { status, reason, message: error.to_string() }
+    }
+}
+
+/// A fault as plain HTTP, in the error format of HTTP+JSON (A2A specification §11.6).
+fn refused(status: StatusCode, fault: &Fault) -> Response<Body> {
+    let body = json!({"error": {
+        "code": status.as_u16(),
+        "status": format!("{:?}", fault.row().grpc),
+        "message": fault.message(),
+        "details": [{
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": fault.row().name,
+            "domain": DRAGOMAN_DOMAIN,
+        }],
+    }});
+    json_response(status, &body)
+}
+
+fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::new(http_body_util::Full::from(body.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,176 @@
+//! The way through the mesh: find the agent's endpoints, pick one, send, and try another one if nobody has processed the
+//! call.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::time::Instant;
+use tower::retry::budget::{Budget as _, TpsBudget};
+use tower::{Service, ServiceExt as _};
+
+use super::Expected;
+use crate::a2a::{Body, Call, Fault, Name, Reason, Reply};
+use crate::balance::{Balancer, InFlight};
+use crate::binding::grpc;
+use crate::discovery::{Discovery, Unresolved};
+use crate::net::peers::Peers;
+
+/// How many endpoints one call may try.
+const TRIES: usize = 3;
+/// How many names have a balancer of their own before those not in use are dropped.
+const BALANCERS_MAX: usize = 10_000;
+/// Reads may be tried again as long as that adds no more than a fifth to the calls of the last ten seconds.
+const RETRY_WINDOW: Duration = Duration::from_secs(10);
+const RETRY_PART: f32 = 0.2;
+const RETRY_LEAST_PER_SECOND: u32 = 1;
+
+/// Sends calls to agents by name.
+#[derive(Clone, Debug)]
+pub struct Mesh(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    discovery: Discovery,
+    expected: Expected,
+    peers: Peers,
+    limit: usize,
+    seed: u64,
+    balancers: Mutex<HashMap<Name, Arc<Balancer>>>,
+    retries: TpsBudget,
+}
+
+impl Mesh {
+    /// Calls go to endpoints that `discovery` finds, over `peers`, with messages of at most `limit` bytes. `seed`
+    /// decides who is picked.
+    pub fn new(discovery: Discovery, expected: Expected, peers: Peers, limit: usize, seed: u64) -> Self {
+        let retries = TpsBudget::new(RETRY_WINDOW, RETRY_LEAST_PER_SECOND, RETRY_PART);
+        Self(Arc::new(Inner {
+            discovery,
+            expected,
+            peers,
+            limit,
+            seed,
+            balancers: Mutex::default(),
+            retries,
+        }))
+    }
+}
+
+impl Service<Call> for Mesh {
+    type Response = Reply;
+    type Error = Fault;
+    type Future = BoxFuture<'static, Result<Reply, Fault>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let inner = Arc::clone(&self.0);
+        async move { inner.send(call).await }.boxed()
+    }
+}
+
+impl Inner {
+    async fn send(&self, call: Call) -> Result<Reply, Fault> {
+        let expected = self.expected.of(&call.agent)?;
+        let balancer = self.balancer(&call.agent);
+        self.retries.deposit();
+        let mut tried: Vec<SocketAddr> = Vec::new();
+        loop {
+            let endpoints =
+                self.discovery.endpoints(&call.agent).await.map_err(|error| unresolved(&error))?;
+            let endpoints = Arc::clone(&endpoints.borrow());
+            let Some(picked) = balancer.pick(&endpoints, &tried, Instant::now()) else {
+                let fault =
+                    Fault::new(Reason::AgentUnreachable, format!("{} has no endpoint left", call.agent));
+                return Err(fault.never_processed());
+            };
+            let client = grpc::Client::new(self.peers.clone(), picked.address, expected.clone(), self.limit);
+            let fault = match client.oneshot(call.clone()).await {
+                Ok(reply) => {
+                    balancer.restore(picked.address);
+                    return Ok(counted(reply, picked.guard));
+                }
+                Err(fault) => fault,
+            };
+            tried.push(picked.address);
+            if is_no_endpoint(&fault) {
+                tracing::warn!(agent = %call.agent, address = %picked.address, fault = %fault, "Endpoint set aside");
+                balancer.eject(picked.address, Instant::now());
+                self.discovery.refused(&call.agent);
+            }
+            let another = tried.len() < TRIES && tried.len() < endpoints.addresses.len();
+            if !(another && self.may_try_again(&call, &fault)) {
+                return Err(fault);
+            }
+        }
+    }
+
+    /// What nobody has processed may be sent again; a read that may have been, within the budget.
+    fn may_try_again(&self, call: &Call, fault: &Fault) -> bool {
+        if fault.is_never_processed() {
+            return fault.reason() != Reason::PermissionDenied;
+        }
+        let unavailable = fault.row().grpc == tonic::Code::Unavailable && fault.http().is_none();
+        call.operation.is_idempotent_read() && unavailable && self.retries.withdraw()
+    }
+
+    fn balancer(&self, name: &Name) -> Arc<Balancer> {
+        let mut balancers = self.balancers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(balancer) = balancers.get(name) {
+            return Arc::clone(balancer);
+        }
+        if balancers.len() >= BALANCERS_MAX {
+            balancers.retain(|_, balancer| Arc::strong_count(balancer) > 1);
+        }
+        let seed = self.seed.wrapping_add(balancers.len() as u64);
+        Arc::clone(balancers.entry(name.clone()).or_insert_with(|| Arc::new(Balancer::new(seed))))
+    }
+}
+
+/// Whether the fault means that the agent is not to be had at that address.
+fn is_no_endpoint(fault: &Fault) -> bool {
+    let of_the_endpoint = matches!(
+        fault.reason(),
+        Reason::AgentNotFound | Reason::AgentUnreachable | Reason::PeerMismatch | Reason::PeerUntrusted
+    );
+    of_the_endpoint && fault.is_never_processed()
+}
+
+/// The call counts as in flight until its stream has ended.
+fn counted(reply: Reply, guard: InFlight) -> Reply {
+    let Reply { params, body } = reply;
+    let body = match body {
+        Body::Once(bytes) => Body::Once(bytes),
+        Body::Events(events) => Body::Events(
+            events
+                .map(move |event| {
+                    let _in_flight = &guard;
+                    event
+                })
+                .boxed(),
+        ),
+    };
+    Reply { params, body }
+}
+
+fn unresolved(error: &Unresolved) -> Fault {
+    let fault = match error {
+        Unresolved::Absent { name, .. } | Unresolved::UnknownMesh { name } => {
+            Fault::new(Reason::AgentNotFound, format!("no agent {name}"))
+        }
+        Unresolved::Failed { name, .. } | Unresolved::Late { name, .. } => {
+            Fault::new(Reason::AgentUnreachable, format!("{name} cannot be looked up now"))
+        }
+        Unresolved::Full { .. } => {
+            Fault::new(Reason::RateLimited, "too many agents in use").retry_after(Duration::from_secs(30))
+        }
+    };
+    fault.because(error).never_processed()
+}

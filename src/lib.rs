@@ -11,8 +11,11 @@
 //! ```
 
 pub mod a2a;
+pub mod admin;
+pub mod app;
 pub mod balance;
 pub mod binding;
+pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod discovery;

@@ -1,3 +1,7 @@
 //! The `dragoman` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dragoman::cli::main()
+}

@@ -1,0 +1,119 @@
+//! The sidecar as a whole: everything is built and listens before anything runs, and ends in order.
+
+mod assemble;
+mod listeners;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::assemble::Parts;
+use crate::config::Config;
+use crate::drain::{Trigger, drain};
+use crate::identity::{self, Clock, State, files};
+
+/// A sidecar that runs.
+#[derive(Debug)]
+pub struct App {
+    /// Where it listens.
+    pub addresses: Addresses,
+    identity: watch::Receiver<State>,
+    trigger: Trigger,
+    patience: Duration,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+/// Where a sidecar listens, ports as they were bound.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// For the local agent.
+    pub outbound: Vec<SocketAddr>,
+    /// For the local agent, one agent each.
+    pub ports: Vec<(String, SocketAddr)>,
+    /// For peers; nothing where there is no agent.
+    pub inbound: Vec<SocketAddr>,
+    /// For operators.
+    pub admin: Vec<SocketAddr>,
+}
+
+/// Why a sidecar cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A part of the configuration does not fit another one.
+    #[error("the configuration cannot be used: {0}")]
+    Config(String),
+    /// A socket.
+    #[error(transparent)]
+    Listen(#[from] io::Error),
+    /// A part of the configuration that this version cannot do.
+    #[error("{0} is not supported by this version")]
+    Unsupported(&'static str),
+}
+
+impl App {
+    /// Starts a sidecar: when this returns, everything listens. `clock` tells the time, `seed` decides what is left to
+    /// chance.
+    ///
+    /// # Errors
+    /// If something cannot be built or an address cannot be listened on.
+    pub fn start(config: &Config, clock: Clock, seed: u64) -> Result<Self, StartError> {
+        let mut registry = Registry::default();
+        let metrics = identity::Metrics::default();
+        metrics.register(&mut registry);
+        let trust_domain = assemble::trust_domain(&config.mesh.trust_domain)?;
+        let dir = assemble::files_dir(&config.identity)?;
+        let (identity, watching) = files::watch(dir, trust_domain, clock.clone(), metrics);
+        let (trigger, drain) = drain();
+        let parts = Parts { identity: identity.clone(), clock, drain, registry, seed };
+        let mut listeners = parts.build(config)?;
+        listeners.tasks.push(watching);
+        Ok(Self {
+            addresses: listeners.addresses,
+            identity,
+            trigger,
+            patience: config.limits.drain,
+            _tasks: listeners.tasks,
+        })
+    }
+
+    /// Waits until the own identity is there.
+    pub async fn ready(&mut self) {
+        // A watcher that is gone means that the sidecar is ending.
+        drop(self.identity.wait_for(|state| state.material().is_some()).await);
+    }
+
+    /// Ends in order; whether all calls under way have finished.
+    pub async fn drain(self) -> bool {
+        self.trigger.pull(self.patience).await
+    }
+}
+
+impl Addresses {
+    /// What the ready file says: the first address of each door.
+    pub fn to_json(&self) -> serde_json::Value {
+        let first = |addresses: &[SocketAddr]| addresses.first().map(ToString::to_string);
+        json!({
+            "outbound": first(&self.outbound),
+            "inbound": first(&self.inbound),
+            "admin": first(&self.admin),
+        })
+    }
+}
+
+/// Writes the ready file at once, by rename: who sees it sees all of it.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_ready_file(path: &Path, addresses: &Addresses) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    std::fs::write(&beside, format!("{}\n", addresses.to_json()))?;
+    std::fs::rename(&beside, path)
+}

@@ -1,0 +1,242 @@
+//! From the configuration to the parts of a sidecar: the one place where all rooms meet.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use tower::util::BoxCloneSyncService;
+
+use super::StartError;
+use super::listeners::Listeners;
+use crate::a2a::Agent;
+use crate::admin::Admin;
+use crate::binding::{Edge, grpc, jsonrpc};
+use crate::config::{self, Config, Listen, Source};
+use crate::discovery::{self, Bounds, Discovery, Remote};
+use crate::drain::Drain;
+use crate::identity::{Clock, Pattern, PatternTemplate, State, TrustDomain};
+use crate::net::budget::Budget;
+use crate::net::peers::{Peers, Settings};
+use crate::net::serve::Http;
+use crate::policy::limit::{Limit, Limits};
+use crate::policy::rules::{Rule, Rules};
+use crate::policy::{Enforce, Narrow};
+use crate::telemetry::{Direction, Metrics, Observe};
+use crate::tls::Tls;
+use crate::{inbound, outbound};
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+const DNS_PORT: u16 = 53;
+
+/// What a sidecar is built from, beside its configuration.
+pub(super) struct Parts {
+    pub(super) identity: watch::Receiver<State>,
+    pub(super) clock: Clock,
+    pub(super) drain: Drain,
+    pub(super) registry: Registry,
+    pub(super) seed: u64,
+}
+
+impl Parts {
+    /// Builds everything and listens.
+    pub(super) fn build(mut self, config: &Config) -> Result<Listeners, StartError> {
+        let metrics = Metrics::default();
+        metrics.register(&mut self.registry);
+        let discovery = self.discovery(config);
+        let tls = Tls::new(self.identity.clone(), self.clock.clone())
+            .map_err(|error| StartError::Config(format!("TLS 1.3 cannot be set up: {error}")))?;
+        let window = u32::try_from(config.limits.stream_window).unwrap_or(u32::MAX >> 1);
+        let edges =
+            Edges { limit: config.limits.message, budget: Budget::new(config.limits.buffered), metrics };
+        let mut listeners = Listeners {
+            addresses: super::Addresses::default(),
+            tasks: Vec::new(),
+            http: Http::new(window),
+            drain: self.drain.clone(),
+        };
+
+        let settings = Settings { connect: config.limits.connect, stream_window: window };
+        let peers = Peers::new(tls.clone(), settings);
+        let door = Arc::new(self.outbound(config, &edges, &discovery, peers)?);
+        listeners.outbound(&config.outbound.listen, &door, None)?;
+        for (name, port) in &config.outbound.ports {
+            let addresses = config.outbound.listen.addresses.iter();
+            let addresses = addresses.map(|address| SocketAddr::new(address.ip(), *port)).collect();
+            listeners.outbound(&Listen { addresses, ..config.outbound.listen.clone() }, &door, Some(name))?;
+        }
+        if !config.agents.is_empty() {
+            let door = Arc::new(self.inbound(config, &edges)?);
+            let tls = tls.server(&[b"h2", b"http/1.1"]);
+            listeners.inbound(&config.inbound.listen, &door, tls, &edges.metrics)?;
+        }
+        let admin = Admin {
+            registry: self.registry,
+            identity: self.identity,
+            drain: self.drain,
+            discovery,
+            config: config.redacted(),
+            clock: self.clock,
+        };
+        listeners.admin(&config.admin.listen, &Arc::new(admin))?;
+        Ok(listeners)
+    }
+
+    fn discovery(&mut self, config: &Config) -> Discovery {
+        let metrics = discovery::Metrics::default();
+        metrics.register(&mut self.registry);
+        let nameservers = match &config.discovery.nameservers {
+            Some(servers) => discovery::Source::Listed(servers.clone()),
+            None => discovery::Source::File { path: RESOLV_CONF.into(), port: DNS_PORT },
+        };
+        let meshes = config.meshes.iter().map(|mesh| {
+            let nameservers = mesh.nameservers.clone().unwrap_or_default();
+            (mesh.name.clone(), Remote { cluster_domain: mesh.cluster_domain.clone(), nameservers })
+        });
+        let config = discovery::Config {
+            home: config.mesh.home(),
+            cluster_domain: config.mesh.cluster_domain.clone(),
+            port: config.discovery.port,
+            nameservers,
+            meshes: meshes.collect(),
+            fixed: config.discovery.r#static.clone().into_iter().collect(),
+            bounds: Bounds::default(),
+        };
+        Discovery::by_dns(config, self.seed, metrics)
+    }
+
+    fn outbound(
+        &self,
+        config: &Config,
+        edges: &Edges,
+        discovery: &Discovery,
+        peers: Peers,
+    ) -> Result<outbound::Door, StartError> {
+        let edge = edges.of(Direction::Outbound);
+        let mesh = outbound::Mesh::new(
+            discovery.clone(),
+            expected(config)?,
+            peers,
+            config.limits.message,
+            self.seed,
+        );
+        // What the pod may not call is refused before anything is looked up.
+        let stack = Narrow::new(mesh, config.outbound.allow.clone().into());
+        let stack = Limit::new(stack, limits(config));
+        // Outermost, so that everything is counted.
+        let stack = Observe::new(stack, Direction::Outbound, edge.metrics.clone(), self.drain.clone());
+        let agent: Agent = BoxCloneSyncService::new(stack);
+        Ok(outbound::Door {
+            hosts: hosts(config),
+            allowed_origins: config.outbound.allowed_origins.clone(),
+            jsonrpc: jsonrpc::Server::new(edge.clone(), agent),
+            discovery: discovery.clone(),
+            http: jsonrpc::http_client(config.limits.connect),
+            edge,
+        })
+    }
+
+    fn inbound(&self, config: &Config, edges: &Edges) -> Result<inbound::Door, StartError> {
+        let edge = edges.of(Direction::Inbound);
+        let http = jsonrpc::http_client(config.limits.connect);
+        let client = |agent: &config::AgentConfig| {
+            (agent.name.clone(), jsonrpc::Client::new(http.clone(), agent.url.clone(), edge.clone()))
+        };
+        let local = inbound::Local::new(config.agents.iter().map(client).collect());
+        // Nothing reaches an agent that policy has not permitted.
+        let stack = Enforce::new(local.clone(), Arc::new(rules(config)?));
+        let stack = Limit::new(stack, limits(config));
+        // Outermost, so that what is denied is counted too.
+        let stack = Observe::new(stack, Direction::Inbound, edge.metrics.clone(), self.drain.clone());
+        let agent: Agent = BoxCloneSyncService::new(stack);
+        Ok(inbound::Door {
+            local,
+            home: config.mesh.home(),
+            grpc: grpc::Server::new(edge.clone(), agent.clone()),
+            jsonrpc: jsonrpc::Server::new(edge.clone(), agent),
+            edge,
+        })
+    }
+}
+
+/// What the edges of both directions share.
+struct Edges {
+    limit: usize,
+    budget: Budget,
+    metrics: Metrics,
+}
+
+impl Edges {
+    fn of(&self, direction: Direction) -> Edge {
+        Edge { direction, limit: self.limit, budget: self.budget.clone(), metrics: self.metrics.clone() }
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits { unary: config.limits.unary, stream_idle: config.limits.stream_idle }
+}
+
+fn hosts(config: &Config) -> outbound::Hosts {
+    let own = (config.mesh.cluster_domain.clone(), config.mesh.name.clone());
+    let remote = config.meshes.iter().map(|mesh| (mesh.cluster_domain.clone(), mesh.name.clone()));
+    outbound::Hosts {
+        home: config.mesh.home(),
+        listen: config.outbound.listen.addresses.iter().map(SocketAddr::ip).collect(),
+        // The own mesh first: two clusters may well have the same zone.
+        cluster_domains: std::iter::once(own).chain(remote).collect(),
+        forward: config.outbound.forward.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// The trust domain that a configuration names.
+pub(super) fn trust_domain(text: &str) -> Result<TrustDomain, StartError> {
+    TrustDomain::parse(text).map_err(|error| StartError::Config(format!("trustDomain {text:?}: {error}")))
+}
+
+fn pattern(text: &str) -> Result<Pattern, StartError> {
+    Pattern::parse(text).map_err(|error| StartError::Config(format!("{text:?}: {error}")))
+}
+
+/// Where the own certificate comes from.
+pub(super) fn files_dir(identity: &config::Identity) -> Result<PathBuf, StartError> {
+    match &identity.source {
+        Source::Files { dir } => Ok(dir.clone()),
+        Source::Issuer { .. } => Err(StartError::Unsupported("identity.issuer")),
+        Source::WorkloadApi { .. } => Err(StartError::Unsupported("identity.workloadApi")),
+    }
+}
+
+fn expected(config: &Config) -> Result<outbound::Expected, StartError> {
+    let template = PatternTemplate::parse(&config.identity.server)
+        .map_err(|error| StartError::Config(format!("identity.server: {error}")))?;
+    let named = config.identity.servers.iter();
+    let named = named.map(|(name, text)| Ok((name.clone(), pattern(text)?)));
+    let own = std::iter::once((&config.mesh.name, &config.mesh.trust_domain));
+    let remote = config.meshes.iter().map(|mesh| (&mesh.name, &mesh.trust_domain));
+    let domains = own.chain(remote).map(|(mesh, domain)| Ok((mesh.clone(), trust_domain(domain)?)));
+    Ok(outbound::Expected {
+        template,
+        named: named.collect::<Result<_, StartError>>()?,
+        domains: domains.collect::<Result<HashMap<_, _>, StartError>>()?,
+    })
+}
+
+fn rules(config: &Config) -> Result<Rules, StartError> {
+    let Some(rules) = &config.policy.allow else {
+        let domain = trust_domain(&config.mesh.trust_domain)?;
+        return Rules::of_trust_domain(&domain).map_err(|error| StartError::Config(error.to_string()));
+    };
+    let rule = |rule: &config::Rule| {
+        Ok(Rule {
+            from: rule.from.iter().map(|text| pattern(text)).collect::<Result<_, _>>()?,
+            agents: rule.agents.clone(),
+            operations: match &rule.operations {
+                config::Operations::Every => None,
+                config::Operations::Only(operations) => Some(operations.clone()),
+            },
+        })
+    };
+    Ok(Rules::new(rules.iter().map(rule).collect::<Result<_, StartError>>()?))
+}

@@ -1,0 +1,171 @@
+//! The doors: each listener with what answers on it.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Addresses;
+use crate::a2a::{Fault, Name, Reason};
+use crate::admin::{Admin, answer};
+use crate::config::Listen;
+use crate::drain::Drain;
+use crate::identity::SpiffeId;
+use crate::net::peers::describe;
+use crate::net::serve::Http;
+use crate::net::{listen, local};
+use crate::task;
+use crate::telemetry::{Direction, Metrics};
+use crate::tls::{self, Refusal};
+use crate::{inbound, outbound};
+
+/// How long a peer may take for its TLS handshake, and how many may be at it.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKES_MAX: usize = 1000;
+
+/// What listens so far.
+pub(super) struct Listeners {
+    pub(super) addresses: Addresses,
+    pub(super) tasks: Vec<AbortOnDropHandle<()>>,
+    pub(super) http: Http,
+    pub(super) drain: Drain,
+}
+
+impl Listeners {
+    fn bind(listen_on: &Listen) -> io::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+        let listeners = listen(&listen_on.addresses)?;
+        let addresses = local(&listeners)?;
+        Ok((listeners, addresses))
+    }
+
+    /// The local agent's door; with `only`, for one agent.
+    pub(super) fn outbound(
+        &mut self,
+        listen_on: &Listen,
+        door: &Arc<outbound::Door>,
+        only: Option<&Name>,
+    ) -> io::Result<()> {
+        let (listeners, addresses) = Self::bind(listen_on)?;
+        match only {
+            Some(name) => {
+                self.addresses.ports.extend(addresses.into_iter().map(|address| (name.to_string(), address)));
+            }
+            None => self.addresses.outbound = addresses,
+        }
+        for listener in listeners {
+            let (door, only) = (Arc::clone(door), only.cloned());
+            let serve = self.http.clone().serve(listener, self.drain.clone(), move |stream: TcpStream| {
+                let (door, only) = (Arc::clone(&door), only.clone());
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let served = Arc::clone(&door).serve(request, only.clone());
+                    async move { Ok::<_, Infallible>(served.await) }
+                });
+                std::future::ready(Some((TokioIo::new(stream), service)))
+            });
+            self.tasks.push(task::spawn(serve));
+        }
+        Ok(())
+    }
+
+    /// The mesh door.
+    pub(super) fn inbound(
+        &mut self,
+        listen_on: &Listen,
+        door: &Arc<inbound::Door>,
+        tls: Arc<ServerConfig>,
+        metrics: &Metrics,
+    ) -> io::Result<()> {
+        let (listeners, addresses) = Self::bind(listen_on)?;
+        self.addresses.inbound = addresses;
+        let gate = Gate {
+            acceptor: TlsAcceptor::from(tls),
+            turns: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            metrics: metrics.clone(),
+        };
+        for listener in listeners {
+            let (door, gate) = (Arc::clone(door), gate.clone());
+            let serve = self.http.clone().serve(listener, self.drain.clone(), move |stream: TcpStream| {
+                let (door, gate) = (Arc::clone(&door), gate.clone());
+                async move {
+                    let (stream, peer) = gate.admit(stream).await?;
+                    let service = service_fn(move |request: Request<Incoming>| {
+                        let served = Arc::clone(&door).serve(request, peer.clone());
+                        async move { Ok::<_, Infallible>(served.await) }
+                    });
+                    Some((TokioIo::new(stream), service))
+                }
+            });
+            self.tasks.push(task::spawn(serve));
+        }
+        Ok(())
+    }
+
+    /// The operator's door.
+    pub(super) fn admin(&mut self, listen_on: &Listen, admin: &Arc<Admin>) -> io::Result<()> {
+        let (listeners, addresses) = Self::bind(listen_on)?;
+        self.addresses.admin = addresses;
+        for listener in listeners {
+            let admin = Arc::clone(admin);
+            let serve = self.http.clone().serve(listener, self.drain.clone(), move |stream: TcpStream| {
+                let admin = Arc::clone(&admin);
+                // A caller whose address is not known is gone already.
+                let caller = stream.peer_addr().ok().map(|address| address.ip());
+                let service = caller.map(|caller| {
+                    service_fn(move |request: Request<Incoming>| {
+                        let served = answer(Arc::clone(&admin), request, caller);
+                        async move { Ok::<_, Infallible>(served.await) }
+                    })
+                });
+                std::future::ready(service.map(|service| (TokioIo::new(stream), service)))
+            });
+            self.tasks.push(task::spawn(serve));
+        }
+        Ok(())
+    }
+}
+
+/// Lets peers in that prove who they are.
+#[derive(Clone)]
+struct Gate {
+    acceptor: TlsAcceptor,
+    turns: Arc<Semaphore>,
+    metrics: Metrics,
+}
+
+impl Gate {
+    async fn admit(&self, stream: TcpStream) -> Option<(TlsStream<TcpStream>, SpiffeId)> {
+        let address = stream.peer_addr().ok();
+        let _turn = self.turns.acquire().await.ok()?;
+        let accepted = match timeout(HANDSHAKE, self.acceptor.accept(stream)).await {
+            Ok(accepted) => accepted,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long")),
+        };
+        let admitted = accepted.map_err(|error| (Refusal::of(&error), describe(&error))).and_then(|stream| {
+            let peer = tls::peer(stream.get_ref().1.peer_certificates());
+            peer.map(|peer| (stream, peer.id)).map_err(|refusal| (Some(refusal), String::new()))
+        });
+        match admitted {
+            Ok(admitted) => Some(admitted),
+            Err((refusal, error)) => {
+                let cause = refusal.map_or(error, |refusal| refusal.to_string());
+                let address = address.map(|address| address.to_string()).unwrap_or_default();
+                let fault = Fault::new(Reason::PeerUntrusted, "the peer's certificate is not trusted");
+                self.metrics.refused(Direction::Inbound, &fault.because(format!("{address}: {cause}")));
+                None
+            }
+        }
+    }
+}

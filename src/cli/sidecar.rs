@@ -1,0 +1,75 @@
+//! `dragoman sidecar`: from the first line of the log to the last.
+
+use std::io;
+use std::path::Path;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
+
+use super::{Failure, Sidecar, environment};
+use crate::app::{App, write_ready_file};
+use crate::config::{Config, LogFormat, LogLevel};
+use crate::identity::Clock;
+use crate::telemetry::log::{self, Format};
+
+/// Runs a sidecar until it is told to end.
+pub(super) fn run(args: &Sidecar) -> Result<(), Failure> {
+    let config = Config::load(&args.config, environment).map_err(Failure::usage)?;
+    log::start(
+        match config.log.format {
+            LogFormat::Json => Format::Json,
+            LogFormat::Text => Format::Text,
+        },
+        match config.log.level {
+            LogLevel::Error => Level::ERROR,
+            LogLevel::Warn => Level::WARN,
+            LogLevel::Info => Level::INFO,
+            LogLevel::Debug => Level::DEBUG,
+            LogLevel::Trace => Level::TRACE,
+        },
+    );
+    if let Some(path) = &args.ready_file {
+        remove(path)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(&config, args.ready_file.as_deref()))
+}
+
+async fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut app = App::start(config, Clock::system(), rand::random()).map_err(Failure::usage)?;
+    tracing::info!(addresses = %app.addresses.to_json(), "Listening");
+    let told = tokio::select! {
+        () = app.ready() => {
+            if let Some(path) = ready_file {
+                let written = write_ready_file(path, &app.addresses);
+                written.map_err(|error| Failure::operation(format!("{}: {error}", path.display())))?;
+            }
+            tracing::info!("Ready");
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        }
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!(signal = told, "Draining");
+    tokio::select! {
+        finished = app.drain() => tracing::info!(finished, "Ended"),
+        // Who asks twice does not want to wait.
+        _ = interrupt.recv() => tracing::info!("Ended without waiting"),
+    }
+    Ok(())
+}
+
+/// A ready file of an earlier run says nothing about this one.
+fn remove(path: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::operation(format!("{}: {error}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}

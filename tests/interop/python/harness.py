@@ -84,6 +84,11 @@ def user(text: str, *parts: pb.Part, **fields) -> pb.SendMessageRequest:
     return pb.SendMessageRequest(message=message)
 
 
+def fresh(word: str) -> str:
+    """A name that no other scenario uses."""
+    return f'{word}-{uuid.uuid4().hex}'
+
+
 async def collect(client: Client, request, context=None) -> list[pb.StreamResponse]:
     """Everything that a send answers, in order."""
     async with aclosing(client.send_message(request, context=context)) as replies:

@@ -47,7 +47,7 @@ class Nameserver:
 
     def __init__(self):
         self.records = Records()
-        quiet = DNSLogger(log='', prefix=False)
+        quiet = DNSLogger(log='-request,-reply,-truncated,-error')
         for _ in range(20):
             udp = DNSServer(self.records, address='127.0.0.1', port=0, logger=quiet)
             port = udp.server.server_address[1]

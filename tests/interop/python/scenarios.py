@@ -8,7 +8,7 @@ from a2a.types import a2a_pb2 as pb
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Value
 
-from harness import HTTP, JSONRPC, Target, ask, collect, expect, expect_that, raises, scenario, user
+from harness import HTTP, JSONRPC, Target, ask, collect, expect, expect_that, fresh, raises, scenario, user
 from words import SAMPLE
 
 
@@ -85,7 +85,7 @@ async def a_stream_gives_its_events_in_order(target: Target):
 @scenario()
 async def a_stream_is_prompt(target: Target):
     """The agent writes the second half only after the caller has the first: nothing may be held back on the way."""
-    key = f'prompt-{target.binding}-{id(target)}'
+    key = fresh('prompt')
     async with target.client() as client, target.client(streaming=False) as other:
         async with aclosing(client.send_message(user(f'hold {key}'))) as events:
             seen = [shape(await anext(events)) for _ in range(3)]

@@ -6,7 +6,8 @@ from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import UnsupportedOperationError
 from google.protobuf.json_format import MessageToDict
 
-from harness import HTTP, Target, ask, collect, eventually, expect, expect_that, open_calls, raises, scenario, user
+from harness import HTTP, Target, ask, collect, eventually, expect, expect_that, fresh, open_calls, raises
+from harness import scenario, user
 from scenarios import finished_task, shape, texts
 
 WORKING, COMPLETED, CANCELED = pb.TASK_STATE_WORKING, pb.TASK_STATE_COMPLETED, pb.TASK_STATE_CANCELED
@@ -24,7 +25,7 @@ async def get_task_gives_the_task_as_it_was_sent(target: Target):
 
 @scenario()
 async def list_tasks_filters_and_pages(target: Target):
-    context = f'list-{target.binding}-{id(target)}'
+    context = fresh('list')
     async with target.client(streaming=False) as client:
         for n in range(3):
             await ask(client, user(f'task number {n}', context_id=context))
@@ -60,7 +61,7 @@ async def a_running_task_is_canceled_from_a_second_connection(target: Target):
 
 @scenario()
 async def a_running_task_can_be_subscribed_to(target: Target):
-    key = f'subscribe-{target.binding}-{id(target)}'
+    key = fresh('subscribe')
     async with target.client(streaming=False, polling=True) as client, target.client() as other:
         task = (await ask(client, user(f'hold {key}'))).task
 
@@ -79,7 +80,7 @@ async def a_running_task_can_be_subscribed_to(target: Target):
 
 @scenario()
 async def a_stream_that_was_left_can_be_taken_up_again(target: Target):
-    key = f'again-{target.binding}-{id(target)}'
+    key = fresh('again')
     async with target.client() as client:
         async with aclosing(client.send_message(user(f'hold {key}'))) as events:
             task_id = (await anext(events)).task.id
@@ -133,7 +134,7 @@ async def return_immediately_gives_a_running_task(target: Target):
 
 @scenario()
 async def a_client_that_leaves_early_cancels_nothing_else(target: Target):
-    mine, other = (f'{who}-{target.binding}-{id(target)}' for who in ('leaver', 'stayer'))
+    mine, other = fresh('leaver'), fresh('stayer')
     async with target.client() as stays, target.client(streaming=False) as asks:
         async with aclosing(stays.send_message(user(f'hold {other}'))) as events:
             expect(shape(await anext(events)), 'task', 'first event')
@@ -151,7 +152,7 @@ async def a_client_that_leaves_early_cancels_nothing_else(target: Target):
 @scenario(HTTP)
 async def a_call_that_was_left_ends_at_the_agent(target: Target):
     """Only the agent's HTTP door counts open calls: a gRPC agent called directly has none."""
-    text = f'hold gone-{target.binding}-{id(target)}'
+    text = f'hold {fresh("gone")}'
     async with target.client() as client:
         async with aclosing(client.send_message(user(text))) as events:
             task_id = (await anext(events)).task.id

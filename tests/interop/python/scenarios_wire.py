@@ -1,11 +1,10 @@
 """What the SDK's objects cannot show, said in plain HTTP: exact numbers, unknown members, ids, cards and refusals."""
 
 import json
-import uuid
 
 import httpx
 
-from harness import JSONRPC, Target, expect, expect_that, scenario
+from harness import JSONRPC, Target, expect, expect_that, fresh, scenario
 from words import FAULTS, WIRE_REPLY
 
 BOTH = (JSONRPC,)
@@ -35,7 +34,7 @@ def message(text: str, more: str = '') -> str:
 
 @scenario(BOTH)
 async def numbers_and_unknown_members_of_a_request_arrive_to_the_letter(target: Target):
-    key = uuid.uuid4().hex
+    key = fresh('body')
     params = (
         '{"message":{"messageId":"m1","role":"ROLE_USER","parts":[{"text":"wire ' + key + '"},'
         '{"data":{"exact":9007199254740993,"long":-123456789012345678901234567890,"whole":1.0,"one":1,'

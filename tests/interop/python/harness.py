@@ -118,9 +118,21 @@ async def eventually(what: str, check, seconds: float = 5.0) -> None:
 
 
 def expect(actual, wanted, what: str) -> None:
-    """Fails with both values when they differ."""
+    """Fails with the first place where the two differ."""
     if actual != wanted:
-        raise AssertionError(f'{what}: wanted {brief(wanted)}, got {brief(actual)}')
+        place, want, got = difference(wanted, actual)
+        raise AssertionError(f'{what}{place}: wanted {brief(want)}, got {brief(got)}')
+
+
+def difference(wanted, actual, place: str = '') -> tuple[str, object, object]:
+    """The path to the first difference of two trees, and what is there in each."""
+    if isinstance(wanted, dict) and isinstance(actual, dict) and wanted.keys() == actual.keys():
+        key = next(key for key in wanted if wanted[key] != actual[key])
+        return difference(wanted[key], actual[key], f'{place}.{key}')
+    if isinstance(wanted, list) and isinstance(actual, list) and len(wanted) == len(actual):
+        index = next(index for index in range(len(wanted)) if wanted[index] != actual[index])
+        return difference(wanted[index], actual[index], f'{place}[{index}]')
+    return place, wanted, actual
 
 
 def expect_that(holds, what: str) -> None:
@@ -168,4 +180,4 @@ async def verdict(one: Scenario, target: Target) -> str | None:
 def brief(value) -> str:
     """One line, not too long."""
     text = ' '.join((value if isinstance(value, str) else repr(value)).split())
-    return text if len(text) <= 600 else f'{text[:600]}…'
+    return text if len(text) <= 400 else f'{text[:400]}…'

@@ -7,6 +7,7 @@
 )]
 
 mod harness;
+mod shape;
 
 /// Discovery over a DNS server of ours, whose records and moods the test changes.
 mod discovery;

@@ -17,12 +17,7 @@ const METHODS: &str = include_str!("../golden/schema/a2a-v1-methods.tsv");
 /// What `proto/` compiles to.
 pub(crate) fn pool() -> DescriptorPool {
     let bytes = include_bytes!(concat!(env!("OUT_DIR"), "/a2a.binpb"));
-    DescriptorPool::decode(bytes.as_slice()).unwrap()
-}
-
-/// The descriptor of a message of the protocol.
-pub(crate) fn descriptor(message: &str) -> MessageDescriptor {
-    pool().get_message_by_name(&format!("lf.a2a.v1.{message}")).expect("a message of the protocol")
+    DescriptorPool::decode(bytes.as_slice()).expect("protox wrote it")
 }
 
 /// The codec's table of every message, by name, found from the operations downwards.

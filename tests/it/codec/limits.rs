@@ -138,7 +138,7 @@ fn the_canonical_form_may_have_exactly_as_many_bytes_as_the_limit() {
         let size = wire("Part", &text).unwrap().len();
         let within = |limit| read(table("Part"), &text, Reading::Reply, limit);
         assert_eq!(within(size).map(|wire| wire.len()), Ok(size), "{text}");
-        for limit in 0..size {
+        for limit in (0..size.min(200)).chain([size - 1]) {
             let refused = within(limit).map_err(|error| error.cause().clone());
             assert_eq!(refused, Err(Cause::TooLarge { limit }), "{text}");
         }

@@ -13,7 +13,7 @@ fn any_root() -> impl Strategy<Value = (MessageDescriptor, Vec<u8>)> {
     let pool = pool();
     let root = |name: &&str| pool.get_message_by_name(&format!("lf.a2a.v1.{name}")).unwrap();
     let roots: Vec<_> = oracle::ROOTS.iter().map(root).collect();
-    (prop::sample::select(roots), prop::collection::vec(any::<u8>(), 0..600))
+    (prop::sample::select(roots), prop::collection::vec(any::<u8>(), 0..3000))
 }
 
 /// The wire bytes that prost would write of a random message.

@@ -59,7 +59,7 @@ impl Choices<'_> {
             _ => {
                 for field in descriptor.fields() {
                     let message_below = matches!(field.kind(), Kind::Message(_));
-                    if self.flip() && (levels > 0 || !message_below) {
+                    if self.below(4) > 0 && (levels > 0 || !message_below) {
                         let value = self.field(&field, levels);
                         message.set_field(&field, value);
                     }

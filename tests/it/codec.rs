@@ -5,6 +5,8 @@ use dragoman::codec::{Error, Reading, read, write};
 
 use crate::schema::tables;
 
+/// The worked examples of `docs/wire.md`.
+mod documented;
 /// Pairs of texts: what is read, and what comes out at the far side or why nothing does.
 mod goldens;
 /// Depth and size, to the last message and byte.

@@ -1,5 +1,7 @@
 //! A message in pieces: protobuf lets a field that holds a message come more than once, and then its pieces add up.
 
+use std::iter;
+
 use super::Result;
 use super::wire::{Field, Fields};
 
@@ -23,7 +25,16 @@ impl<'a> Pieces<'a> {
 
     /// The fields of all pieces, in the order of the wire.
     pub(super) fn fields(&self) -> impl Iterator<Item = Result<Field<'a>>> {
-        Fields::new(self.first).chain(self.more.iter().flat_map(|piece| Fields::new(piece)))
+        let mut piece = Fields::new(self.first);
+        let mut more = self.more.iter();
+        iter::from_fn(move || {
+            loop {
+                if let Some(field) = piece.next() {
+                    return Some(field);
+                }
+                piece = Fields::new(more.next()?);
+            }
+        })
     }
 }
 

@@ -15,6 +15,8 @@ mod limits;
 mod properties;
 /// A source of random messages and of the many ways in which one message can stand on the wire.
 mod random;
+/// Private fields as an attacker would write them.
+mod smuggling;
 
 const LIMIT: usize = 16 << 20;
 

@@ -1,8 +1,9 @@
 //! The canonical text of a card, over which it is signed: RFC 8785 of what is left after the signatures, and whatever
 //! the signer counts as unset, are taken out.
 //!
-//! Numbers are doubles in RFC 8785. One that a double cannot hold (`9007199254740993`) would be covered only nearly, and
-//! its last digits could change unseen, so a card with such a number has no canonical text and its signatures are refused.
+//! Numbers are doubles in RFC 8785. One that says more than a double can hold (`9007199254740993`) would be covered only
+//! nearly, and its last digits could change unseen: a card with such a number has no canonical text, its signatures are
+//! refused.
 
 use std::borrow::Cow;
 
@@ -37,7 +38,7 @@ impl Form {
 /// Why a text has no canonical form.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum NotCanonical {
-    /// A number that is none of the doubles.
+    /// A number that says more than a double can hold.
     #[error("no double is the number {0}")]
     Inexact(String),
     /// No JSON.
@@ -287,8 +288,19 @@ fn number(text: &str) -> Result<String, NotCanonical> {
     let double: f64 = text.parse().map_err(|_| inexact())?;
     let mut buffer = ryu_js::Buffer::new();
     let spelled = buffer.format(double);
-    let same = double.is_finite() && decimal(spelled).is_some_and(|says| decimal(text) == Some(says));
-    if same { Ok(spelled.to_owned()) } else { Err(inexact()) }
+    if double.is_finite() && means(text, double, spelled) { Ok(spelled.to_owned()) } else { Err(inexact()) }
+}
+
+/// Whether a number says no more than its double can hold: it is what is `spelled`, or exactly the double, or a fraction
+/// with no more digits than writers of doubles make.
+fn means(text: &str, double: f64, spelled: &str) -> bool {
+    const DIGITS_MAX: usize = 17;
+    let Some(said) = decimal(text) else { return false };
+    if decimal(spelled).as_ref() == Some(&said) {
+        return true;
+    }
+    let whole = !text.contains(['.', 'e', 'E']);
+    if whole { format!("{double:.0}") == text } else { said.digits.len() <= DIGITS_MAX && double != 0.0 }
 }
 
 /// What a decimal number says, however it is spelled: `0.digits × 10^point`, without zeros at either end.
@@ -356,6 +368,8 @@ mod tests {
             ("-0.0000033333333333333333", "-0.0000033333333333333333"),
             // Halfway between two shortest spellings: the even one.
             ("1424953923781206.2", "1424953923781206.2"),
+            ("0.10000000000000001", "0.1"),
+            ("36028797018963968", "36028797018963970"),
             ("0.1", "0.1"),
             ("1E+2", "100"),
         ] {
@@ -365,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_number_that_is_no_double_has_no_canonical_spelling() {
-        for text in ["9007199254740993", "1e309", "1e-400", "0.10000000000000001", "36028797018963968"] {
+        for text in ["9007199254740993", "1e309", "1e-400", "0.100000000000000001", "36028797018963969"] {
             assert_eq!(number(text), Err(NotCanonical::Inexact(text.into())), "{text}");
         }
         let error = Tree::of_card(r#"{"a":{"n":123456789012345678901}}"#).unwrap_err();

@@ -153,6 +153,7 @@ impl<'a> Signature<'a> {
 mod tests {
     use super::*;
 
+    // Made with the Python SDK a2a-sdk 1.3.0 (`a2a.utils.signing`) and PyJWT; the private keys are gone.
     const ES256: &str = include_str!("../../tests/golden/cards/sdk-es256.json");
     const EDDSA: &str = include_str!("../../tests/golden/cards/sdk-eddsa.json");
     const RS256: &str = include_str!("../../tests/golden/cards/sdk-rs256.json");

@@ -115,13 +115,7 @@ impl Parts {
         peers: Peers,
     ) -> Result<outbound::Door, StartError> {
         let edge = edges.of(Direction::Outbound);
-        let mesh = outbound::Mesh::new(
-            discovery.clone(),
-            expected(config)?,
-            peers,
-            config.limits.message,
-            self.seed,
-        );
+        let mesh = outbound::Mesh::new(discovery.clone(), expected(config)?, peers, edge.clone(), self.seed);
         // What the pod may not call is refused before anything is looked up.
         let stack = Narrow::new(mesh, config.outbound.allow.clone().into());
         let stack = Limit::new(stack, limits(config));

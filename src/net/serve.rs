@@ -18,10 +18,13 @@ use tonic::body::Body;
 
 use super::listen::tune;
 use super::{CONNECTION_WINDOW, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAMS_MAX};
-use crate::drain::Drain;
+use crate::drain::{Drain, Stage};
 
 /// How long a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many requests may be given up before they were looked at: callers that leave in crowds are no attack here, where
+/// every peer is known by its certificate.
+const RESETS_MAX: usize = 10_000;
 /// How long to wait before accepting again when the machine has no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -40,6 +43,7 @@ impl Http {
             .initial_stream_window_size(stream_window)
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEADERS_MAX)
+            .max_pending_accept_reset_streams(RESETS_MAX)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
         Self(http)
@@ -77,13 +81,14 @@ impl Http {
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send + 'static,
     {
-        // Who connects while the house drains is still served, but not told to leave before having said anything.
-        let late = drain.has_begun();
+        let _open = drain.open();
+        // Who connects while the house drains is still served, and not told to leave before having said anything.
+        let leave = if drain.stage() == Stage::Running { Stage::Draining } else { Stage::Closing };
         let connection = self.0.serve_connection(io, service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = drain.begun(), if !late => {
+            () = drain.reached(leave) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

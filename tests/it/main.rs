@@ -7,8 +7,15 @@
 )]
 
 mod harness;
+mod oracle;
 
+/// The codec against its goldens, its limits and the oracle.
+mod codec;
 /// Discovery over a DNS server of ours, whose records and moods the test changes.
 mod discovery;
 /// Discovery over a DNS server that others wrote.
 mod dnsmasq;
+/// The schema, the codec's table and the published tables, row by row.
+mod schema;
+/// The shape of the house: imports, sizes, first lines.
+mod shape;

@@ -21,7 +21,10 @@ use super::{
     write_timeout,
 };
 use crate::a2a::{self, Call, Event, Fault, Operation, Params, Reason, Reply};
+use crate::binding::Edge;
 use crate::identity::Pattern;
+use crate::net::BodyError;
+use crate::net::budget::{Exhausted, Held};
 use crate::net::peers::{Connection, Peers, Unanswered, Unreachable, describe};
 use crate::tls::Refusal;
 
@@ -31,14 +34,13 @@ pub struct Client {
     peers: Peers,
     address: SocketAddr,
     expected: Pattern,
-    limit: usize,
+    edge: Edge,
 }
 
 impl Client {
-    /// Calls go to `address`, where an identity that `expected` matches must answer, with messages of at most `limit`
-    /// bytes.
-    pub fn new(peers: Peers, address: SocketAddr, expected: Pattern, limit: usize) -> Self {
-        Self { peers, address, expected, limit }
+    /// Calls go to `address`, where an identity that `expected` matches must answer.
+    pub fn new(peers: Peers, address: SocketAddr, expected: Pattern, edge: Edge) -> Self {
+        Self { peers, address, expected, edge }
     }
 
     async fn send(self, call: Call) -> Result<Reply, Fault> {
@@ -46,7 +48,7 @@ impl Client {
         let connection = connection.map_err(|reason| unreachable(&reason))?;
         let operation = call.operation;
         let response = connection.send(request(call)).await.map_err(|error| unanswered(&error))?;
-        let mut messages = receive(response, operation, self.limit)?;
+        let mut messages = receive(response, operation, &self.edge)?;
         let params = messages.params.clone();
         if operation.is_streaming() {
             return Ok(Reply { params, body: a2a::Body::Events(messages.events(connection)) });
@@ -99,11 +101,13 @@ fn request(call: Call) -> Request<Body> {
 /// The messages of a response.
 struct Messages {
     params: Params,
+    /// The memory of the message that is being read.
+    held: Held,
     messages: Streaming<Bytes>,
     operation: Operation,
 }
 
-fn receive(response: Response<Incoming>, operation: Operation, limit: usize) -> Result<Messages, Fault> {
+fn receive(response: Response<Incoming>, operation: Operation, edge: &Edge) -> Result<Messages, Fault> {
     let (mut head, body) = response.into_parts();
     status::sanitize(&mut head.headers);
     if let Some(failed) =
@@ -118,6 +122,7 @@ fn receive(response: Response<Incoming>, operation: Operation, limit: usize) -> 
     let encoding = encoding(&head.headers).map_err(|name| {
         Fault::new(Reason::AgentProtocolError, format!("the peer compresses with {name:?}"))
     })?;
+    let (body, held) = edge.budget.count(body);
     let body = body.map_frame(|frame| match frame.into_trailers() {
         Ok(mut trailers) => {
             status::sanitize(&mut trailers);
@@ -126,13 +131,15 @@ fn receive(response: Response<Incoming>, operation: Operation, limit: usize) -> 
         Err(frame) => frame,
     });
     let params = Params::from_headers(&head.headers);
-    let messages = Streaming::new_response(Raw, body, head.status, encoding, Some(limit));
-    Ok(Messages { params, messages, operation })
+    let messages = Streaming::new_response(Raw, body, head.status, encoding, Some(edge.limit));
+    Ok(Messages { params, held, messages, operation })
 }
 
 impl Messages {
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
-        self.messages.message().await.map_err(|status| broken(&status, self.operation))
+        let message = self.messages.message().await;
+        self.held.free();
+        message.map_err(|status| broken(&status, self.operation))
     }
 
     /// The messages as events; the connection stands as long as they come.
@@ -158,6 +165,9 @@ impl Messages {
 
 /// The fault of a response that ended with a status, or without one.
 fn broken(status: &Status, operation: Operation) -> Fault {
+    if let Some(busy) = Exhausted::caused(status) {
+        return crate::binding::unread(&BodyError::Busy(busy));
+    }
     let in_transport = std::error::Error::source(status).is_some();
     let no_status = status.details().is_empty() && status.message().starts_with("protocol error");
     if in_transport || no_status {

@@ -76,6 +76,18 @@ class Target:
             yield client
 
 
+def card_by_hand(*faces: pb.AgentInterface) -> pb.AgentCard:
+    """What a client must know of the agent when it fetches no card."""
+    bearer = pb.SecurityScheme(http_auth_security_scheme=pb.HTTPAuthSecurityScheme(scheme='Bearer'))
+    return pb.AgentCard(
+        name='peer',
+        supported_interfaces=faces,
+        capabilities=pb.AgentCapabilities(streaming=True, push_notifications=True, extended_agent_card=True),
+        security_schemes={'token': bearer},
+        security_requirements=[pb.SecurityRequirement(schemes={'token': pb.StringList()})],
+    )
+
+
 def user(text: str, *parts: pb.Part, **fields) -> pb.SendMessageRequest:
     """A request to send `text`, with more parts behind it."""
     message = pb.Message(

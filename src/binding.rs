@@ -1,5 +1,6 @@
 //! The outside forms of calls: a server turns its form into canonical bytes once, a client turns them into its own once.
 
+pub mod card;
 pub mod grpc;
 pub mod jsonrpc;
 

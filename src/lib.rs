@@ -15,6 +15,7 @@ pub mod admin;
 pub mod app;
 pub mod balance;
 pub mod binding;
+pub mod card;
 pub mod cli;
 pub mod codec;
 pub mod config;

@@ -8,7 +8,7 @@ use tonic::body::Body;
 
 use super::Local;
 use crate::a2a::{DRAGOMAN_AGENT, Fault, Home, Name, Reason, without_port};
-use crate::binding::{Arrival, Edge, grpc, jsonrpc};
+use crate::binding::{Arrival, Edge, card, grpc, jsonrpc};
 use crate::identity::SpiffeId;
 
 /// Answers peers.
@@ -22,6 +22,8 @@ pub struct Door {
     pub grpc: grpc::Server,
     /// JSON-RPC calls of peers without a sidecar.
     pub jsonrpc: jsonrpc::Server,
+    /// Cards.
+    pub card: card::Server,
     /// Where refusals are counted.
     pub edge: Edge,
 }
@@ -46,6 +48,9 @@ impl Door {
             return self.grpc.serve(request, arrival).await;
         }
         match (request.method(), request.uri().path()) {
+            (_, path) if let Some(document) = card::Document::at(path) => {
+                self.card.serve(document, request, arrival).await
+            }
             (&Method::POST, "/") => self.jsonrpc.serve(request, arrival).await,
             (_, path) => plain(StatusCode::NOT_FOUND, &format!("nothing at {path}: gRPC, or JSON-RPC at /")),
         }

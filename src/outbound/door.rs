@@ -12,7 +12,7 @@ use tonic::body::Body;
 use super::address::{Address, Hosts, NoAddress};
 use super::forward::forward;
 use crate::a2a::{DRAGOMAN_DOMAIN, Fault, Name, Reason};
-use crate::binding::{Arrival, Edge, grpc, jsonrpc};
+use crate::binding::{Arrival, Edge, card, grpc, jsonrpc};
 use crate::discovery::Discovery;
 use crate::net::discard;
 
@@ -27,6 +27,8 @@ pub struct Door {
     pub allowed_origins: Vec<String>,
     /// JSON-RPC calls.
     pub jsonrpc: jsonrpc::Server,
+    /// Cards.
+    pub card: card::Server,
     /// What is known of other agents.
     pub discovery: Discovery,
     /// For hosts outside the mesh.
@@ -38,6 +40,7 @@ pub struct Door {
 /// Where a request goes.
 enum Destination {
     Agents,
+    Card(card::Document, Arrival),
     Forward,
     Jsonrpc(Arrival),
 }
@@ -61,6 +64,7 @@ impl Door {
                     refused(fault.row().http, &fault)
                 }
             },
+            Ok(Destination::Card(document, arrival)) => self.card.serve(document, request, arrival).await,
             Ok(Destination::Jsonrpc(arrival)) => self.jsonrpc.serve(request, arrival).await,
             Err(refusal) => self.refuse(refusal, request).await,
         }
@@ -118,6 +122,9 @@ impl Door {
         base: Arc<str>,
     ) -> Result<Destination, Refusal> {
         let arrival = Arrival { agent, peer: None, base: Some(base) };
+        if let Some(document) = card::Document::at(rest) {
+            return Ok(Destination::Card(document, arrival));
+        }
         match (request.method(), rest) {
             (&Method::POST, "") => {
                 must_be_json(request.headers())?;

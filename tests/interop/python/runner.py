@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc_client
 from a2a.types.a2a_pb2 import AgentInterface
 
-from harness import GRPC, JSONRPC, MTLS, REST, Target, card_by_hand, chosen, verdict
+from harness import GRPC, JSONRPC, MTLS, REST, SERVED, Target, card_by_hand, chosen, verdict
 from mesh import PEER, Mesh, MeshError
 
 HERE = Path(__file__).parent
@@ -103,7 +103,7 @@ async def run(options, logs: Path) -> int:
         if not options.direct:
             mesh = Mesh(options.dragoman, agent.http, logs)
             print(f'agent {agent.http}, caller {mesh.caller}, peer {mesh.peer}', flush=True)
-        for binding in (JSONRPC, REST, GRPC, MTLS):
+        for binding in options.bindings:
             if binding != MTLS or mesh is not None:
                 await run_binding(binding, options, agent, mesh, tally)
     except MeshError as error:
@@ -125,6 +125,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog='run', description=__doc__)
     parser.add_argument('--direct', action='store_true', help='no sidecars: does the test bed itself hold?')
     parser.add_argument('--only', default='*', metavar='PATTERN', help='only these, such as "grpc/*push*"')
+    parser.add_argument(
+        '--bindings',
+        nargs='+',
+        choices=(JSONRPC, REST, GRPC, MTLS),
+        default=SERVED,
+        help=f'what the client speaks; unless told, what sidecars serve today: {" ".join(SERVED)}',
+    )
     parser.add_argument('--card-by-hand', action='store_true', help='clients fetch no card from the sidecar')
     parser.add_argument('--logs', action='store_true', help='print the logs in any case')
     parser.add_argument('--work', required=True, type=Path, help='where certificates, configs and logs go')

@@ -8,7 +8,13 @@
 
 mod harness;
 
+/// Many streams at once.
+mod crowds;
 /// Discovery over a DNS server of ours, whose records and moods the test changes.
 mod discovery;
 /// Discovery over a DNS server that others wrote.
 mod dnsmasq;
+/// The eleven operations, member for member.
+mod operations;
+/// Streams of events, and how they end.
+mod streams;

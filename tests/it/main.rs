@@ -14,7 +14,11 @@ mod crowds;
 mod discovery;
 /// Discovery over a DNS server that others wrote.
 mod dnsmasq;
+/// What agents say when they cannot or will not.
+mod faults;
 /// The eleven operations, member for member.
 mod operations;
+/// What callers do wrong, and whom they cannot reach.
+mod refusals;
 /// Streams of events, and how they end.
 mod streams;

@@ -65,11 +65,13 @@ impl Agent {
 
     /// Answers everything with what `result` makes of it, from now on.
     pub(crate) fn always(
-        mut self,
+        self,
         result: impl Fn(&Received) -> String + Send + Sync + 'static,
     ) -> AbortOnDropHandle<()> {
+        let Self { mut requests, _listening: listening, .. } = self;
         dragoman::task::spawn(async move {
-            while let Some(request) = self.requests.recv().await {
+            let _listening = listening;
+            while let Some(request) = requests.recv().await {
                 let result = result(&request);
                 request.result(&result).await;
             }

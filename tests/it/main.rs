@@ -16,6 +16,8 @@ mod discovery;
 mod dnsmasq;
 /// What agents say when they cannot or will not.
 mod faults;
+/// The mesh hop with somebody else at the other end.
+mod hop;
 /// The eleven operations, member for member.
 mod operations;
 /// What callers do wrong, and whom they cannot reach.

@@ -1,27 +1,32 @@
 //! The gRPC side that calls: one message out, one message or a stream in, over a peer's connection.
 
+use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use futures_util::{FutureExt as _, TryStreamExt as _};
-use http::{HeaderValue, Request, Response, header};
-use http_body_util::BodyExt as _;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body::Frame;
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codec::{EncodeBody, Streaming};
+use tonic::{Code, Status};
 use tower::Service;
 
 use super::{
-    CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_TIMEOUT, Raw, USER_AGENT, encoding, path, status,
-    write_timeout,
+    CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_STATUS, GRPC_TIMEOUT, Raw, USER_AGENT, encoding, path,
+    status, write_timeout,
 };
 use crate::a2a::{self, Call, Event, Fault, Operation, Params, Reason, Reply};
 use crate::identity::Pattern;
+use crate::net::BoxError;
 use crate::net::peers::{Connection, Peers, Unanswered, Unreachable, describe};
 use crate::tls::Refusal;
 
@@ -101,14 +106,54 @@ struct Messages {
     params: Params,
     messages: Streaming<Bytes>,
     operation: Operation,
+    /// Whether the peer has sent a status.
+    concluded: Arc<AtomicBool>,
+}
+
+/// A body that breaks where it ends without a status: what is missing then may be more than the status.
+struct Concluded {
+    body: Incoming,
+    /// A status that stood in the head, where an answer without messages has it.
+    in_head: Option<HeaderValue>,
+    concluded: Arc<AtomicBool>,
+}
+
+impl http_body::Body for Concluded {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)?) {
+            Some(frame) => frame,
+            None => match self.in_head.take() {
+                Some(status) => Frame::trailers(HeaderMap::from_iter([(GRPC_STATUS, status)])),
+                None if self.concluded.load(Ordering::Relaxed) => return Poll::Ready(None),
+                None => {
+                    let broken = "the stream ended without a status";
+                    return Poll::Ready(Some(Err(
+                        io::Error::new(io::ErrorKind::UnexpectedEof, broken).into()
+                    )));
+                }
+            },
+        };
+        Poll::Ready(Some(Ok(match frame.into_trailers() {
+            Ok(mut trailers) => {
+                self.concluded.fetch_or(trailers.contains_key(GRPC_STATUS), Ordering::Relaxed);
+                status::sanitize(&mut trailers);
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        })))
+    }
 }
 
 fn receive(response: Response<Incoming>, operation: Operation, limit: usize) -> Result<Messages, Fault> {
     let (mut head, body) = response.into_parts();
     status::sanitize(&mut head.headers);
-    if let Some(failed) =
-        Status::from_header_map(&head.headers).filter(|status| status.code() != tonic::Code::Ok)
-    {
+    if let Some(failed) = Status::from_header_map(&head.headers).filter(|status| status.code() != Code::Ok) {
         return Err(status::read(&failed, operation));
     }
     if !super::Server::recognizes(&head.headers) {
@@ -118,21 +163,23 @@ fn receive(response: Response<Incoming>, operation: Operation, limit: usize) -> 
     let encoding = encoding(&head.headers).map_err(|name| {
         Fault::new(Reason::AgentProtocolError, format!("the peer compresses with {name:?}"))
     })?;
-    let body = body.map_frame(|frame| match frame.into_trailers() {
-        Ok(mut trailers) => {
-            status::sanitize(&mut trailers);
-            http_body::Frame::trailers(trailers)
-        }
-        Err(frame) => frame,
-    });
+    let concluded = Arc::<AtomicBool>::default();
+    let in_head = head.headers.get(GRPC_STATUS).cloned();
+    let body = Concluded { body, in_head, concluded: Arc::clone(&concluded) };
     let params = Params::from_headers(&head.headers);
     let messages = Streaming::new_response(Raw, body, head.status, encoding, Some(limit));
-    Ok(Messages { params, messages, operation })
+    Ok(Messages { params, messages, operation, concluded })
 }
 
 impl Messages {
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
-        self.messages.message().await.map_err(|status| broken(&status, self.operation))
+        self.messages.message().await.map_err(|status| {
+            if self.concluded.load(Ordering::Relaxed) {
+                status::read(&status, self.operation)
+            } else {
+                unread(&status, self.operation)
+            }
+        })
     }
 
     /// The messages as events; the connection stands as long as they come.
@@ -156,15 +203,19 @@ impl Messages {
     }
 }
 
-/// The fault of a response that ended with a status, or without one.
-fn broken(status: &Status, operation: Operation) -> Fault {
-    let in_transport = std::error::Error::source(status).is_some();
-    let no_status = status.details().is_empty() && status.message().starts_with("protocol error");
-    if in_transport || no_status {
+/// The fault of a response that broke off, or that is no gRPC, before there was a status of the peer.
+fn unread(status: &Status, operation: Operation) -> Fault {
+    if std::error::Error::source(status).is_some() {
         let reason = if operation.is_streaming() { Reason::StreamBroken } else { Reason::AgentUnreachable };
         return Fault::new(reason, "the connection to the agent broke").because(describe(status));
     }
-    status::read(status, operation)
+    match status.code() {
+        Code::OutOfRange | Code::ResourceExhausted => {
+            Fault::new(Reason::MessageTooLarge, "the agent sent a larger message than is allowed here")
+        }
+        _ => Fault::new(Reason::AgentProtocolError, "the agent's messages cannot be read"),
+    }
+    .because(status.message())
 }
 
 /// The fault of a call that could not be sent.

@@ -8,7 +8,6 @@ use tonic_types::pb;
 
 use crate::harness::agent::message;
 use crate::harness::client::{Answer, reason, say};
-use crate::harness::eventually;
 use crate::harness::json::canonical;
 use crate::harness::mesh::{Mesh, Sidecar, known};
 use crate::harness::peer::{Asked, FarSide, frame, gzip_frame, reply, trailers, whole};
@@ -273,82 +272,4 @@ async fn a_far_side_that_speaks_no_http2_is_unreachable() {
     let answer = planner.call("currency", SEND, &say("x")).await;
     assert_eq!((answer.status, answer.reason()), (200, "AGENT_UNREACHABLE".into()));
     assert!(!far.was_asked());
-}
-
-#[tokio::test]
-async fn a_call_that_was_surely_not_looked_at_goes_to_another_endpoint() {
-    let mesh = Mesh::new();
-    let mut first = FarSide::start(&mesh, "currency", &[b"h2"]).await;
-    let mut second = FarSide::start(&mesh, "currency", &[b"h2"]).await;
-    let planner = mesh.sidecar("planner", known("currency", &[first.address, second.address])).await;
-    for _ in 0..8 {
-        let mut caller = planner.begin("currency", SEND, &say("x")).await;
-        // Whoever is asked refuses the stream; whoever is asked then answers.
-        let (mut asked, other) = tokio::select! {
-            asked = first.request() => (asked, &mut second),
-            asked = second.request() => (asked, &mut first),
-        };
-        asked.respond.send_reset(h2::Reason::REFUSED_STREAM);
-        other.request().await.message(&reply(Operation::SendMessage, &message("other")));
-        assert!(caller.answer().await.result().contains("other"));
-    }
-}
-
-#[tokio::test]
-async fn a_connection_that_says_goaway_before_it_looked_is_left_for_another_one() {
-    let mesh = Mesh::new();
-    let mut first = FarSide::start(&mesh, "currency", &[b"h2"]).await;
-    let mut second = FarSide::start(&mesh, "currency", &[b"h2"]).await;
-    let planner = mesh.sidecar("planner", known("currency", &[first.address, second.address])).await;
-    let mut caller = planner.begin("currency", STREAM, &say("x")).await;
-    let (mut held, _) = tokio::select! {
-        asked = first.request() => (asked, ()),
-        asked = second.request() => (asked, ()),
-    };
-    // A stream under way goes on while the connection is told to end.
-    let mut sending = held.begin(&[]);
-    let event = frame(&reply(Operation::SendStreamingMessage, &message("x")));
-    sending.send_data(event.clone().into(), false).unwrap();
-    let mut reading = caller.reading().await;
-    reading.result().await;
-    drop(held.goaway.send(h2::Reason::NO_ERROR));
-    drop(held);
-    assert_eq!(reason(&reading.last_error().await), "STREAM_BROKEN");
-    caller = planner.begin("currency", SEND, &say("x")).await;
-    let next = tokio::select! {
-        asked = first.request() => asked,
-        asked = second.request() => asked,
-    };
-    next.message(&reply(Operation::SendMessage, &message("again")));
-    assert!(caller.answer().await.result().contains("again"));
-}
-
-#[tokio::test]
-async fn a_read_is_asked_again_elsewhere_and_a_message_is_not() {
-    let mesh = Mesh::new();
-    let mut first = FarSide::start(&mesh, "currency", &[b"h2"]).await;
-    let mut second = FarSide::start(&mesh, "currency", &[b"h2"]).await;
-    let planner = mesh.sidecar("planner", known("currency", &[first.address, second.address])).await;
-
-    let mut caller = planner.begin("currency", "GetTask", r#"{"id":"t"}"#).await;
-    let (asked, other) = tokio::select! {
-        asked = first.request() => (asked, &mut second),
-        asked = second.request() => (asked, &mut first),
-    };
-    asked.status(&[("grpc-status", "14")]);
-    other.request().await.message(&reply(Operation::GetTask, r#"{"id":"t"}"#));
-    assert!(caller.answer().await.result().contains("\"t\""));
-
-    let mut caller = planner.begin("currency", SEND, &say("x")).await;
-    let asked = tokio::select! {
-        asked = first.request() => asked,
-        asked = second.request() => asked,
-    };
-    asked.status(&[("grpc-status", "14")]);
-    assert_eq!(caller.answer().await.reason(), "AGENT_UNREACHABLE");
-    assert!(!first.was_asked() && !second.was_asked());
-    eventually("the end of the call", || async {
-        (planner.metrics().await.sum("dragoman_calls_in_flight", &[]) == 0.0).then_some(())
-    })
-    .await;
 }

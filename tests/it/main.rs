@@ -22,5 +22,7 @@ mod hop;
 mod operations;
 /// What callers do wrong, and whom they cannot reach.
 mod refusals;
+/// What is asked again elsewhere, and what never is.
+mod retries;
 /// Streams of events, and how they end.
 mod streams;

@@ -8,6 +8,8 @@
 
 mod harness;
 
+/// Every way to name an agent, and what the door turns away.
+mod addressing;
 /// Many streams at once.
 mod crowds;
 /// Discovery over a DNS server of ours, whose records and moods the test changes.

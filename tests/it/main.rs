@@ -18,8 +18,12 @@ mod discovery;
 mod dnsmasq;
 /// What agents say when they cannot or will not.
 mod faults;
+/// What travels beside the body.
+mod headers;
 /// The mesh hop with somebody else at the other end.
 mod hop;
+/// The mesh door, and what peers may ask there.
+mod inbound;
 /// The eleven operations, member for member.
 mod operations;
 /// What callers do wrong, and whom they cannot reach.

@@ -99,14 +99,11 @@ impl Peer {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> h2::client::ResponseFuture {
-        let mut request = Request::post(format!("https://{}{path}", self.authority))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
+        let mut request = Request::post(format!("https://{}{path}", self.authority)).body(()).unwrap();
+        *request.headers_mut() = trailers(&[("te", "trailers"), ("content-type", "application/grpc")]);
+        request.headers_mut().extend(trailers(headers));
         let mut requests = self.requests.clone().ready().await.unwrap();
-        let (response, mut sending) = requests.send_request(request.body(()).unwrap(), false).unwrap();
+        let (response, mut sending) = requests.send_request(request, false).unwrap();
         sending.send_data(Bytes::copy_from_slice(body), true).unwrap();
         response
     }
@@ -297,7 +294,7 @@ fn response(headers: &[(&str, &str)]) -> Response<()> {
     response.body(()).unwrap()
 }
 
-/// Trailers.
+/// Trailers, or headers.
 pub(crate) fn trailers(pairs: &[(&str, &str)]) -> HeaderMap {
     pairs
         .iter()

@@ -1,6 +1,7 @@
 //! A2A over gRPC (specification §10): canonical bytes as they are, in tonic's frames.
 
 mod client;
+mod concluded;
 mod server;
 mod status;
 
@@ -22,6 +23,7 @@ const MESH_SERVICE: &str = "/dragoman.v1.Mesh/";
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const CONTENT_TYPE_GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 /// How a sidecar names itself to another one, which may then send more details than a foreign client can take.

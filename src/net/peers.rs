@@ -274,12 +274,14 @@ fn is_rejection(error: &(dyn Error + 'static)) -> bool {
     tls::is_rejection(error)
 }
 
-/// Whether the peer said that it has not looked at the request (RFC 9113 §8.7).
+/// Whether the peer said that it has not looked at the request: it refused the stream, or its GOAWAY leaves it out
+/// (RFC 9113 §8.7). A stream that GOAWAY does not leave out never hears of it.
 fn refused_stream(error: &(dyn Error + 'static)) -> bool {
     let mut error = Some(error);
     while let Some(cause) = error {
         if let Some(h2) = cause.downcast_ref::<h2::Error>() {
-            return h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+            let left_out = h2.is_go_away() && h2.is_remote();
+            return left_out || h2.reason() == Some(h2::Reason::REFUSED_STREAM);
         }
         error = cause.source();
     }

@@ -9,13 +9,33 @@
 mod harness;
 mod oracle;
 
+/// Every way to name an agent, and what the door turns away.
+mod addressing;
 /// The codec against its goldens, its limits and the oracle.
 mod codec;
+/// Many streams at once.
+mod crowds;
 /// Discovery over a DNS server of ours, whose records and moods the test changes.
 mod discovery;
 /// Discovery over a DNS server that others wrote.
 mod dnsmasq;
+/// What agents say when they cannot or will not.
+mod faults;
+/// What travels beside the body.
+mod headers;
+/// The mesh hop with somebody else at the other end.
+mod hop;
+/// The mesh door, and what peers may ask there.
+mod inbound;
+/// The eleven operations, member for member.
+mod operations;
+/// What callers do wrong, and whom they cannot reach.
+mod refusals;
+/// What is asked again elsewhere, and what never is.
+mod retries;
 /// The schema, the codec's table and the published tables, row by row.
 mod schema;
 /// The shape of the house: imports, sizes, first lines.
 mod shape;
+/// Streams of events, and how they end.
+mod streams;

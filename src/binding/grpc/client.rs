@@ -1,6 +1,8 @@
 //! The gRPC side that calls: one message out, one message or a stream in, over a peer's connection.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -8,17 +10,17 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use futures_util::{FutureExt as _, TryStreamExt as _};
 use http::{HeaderValue, Request, Response, header};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codec::{EncodeBody, Streaming};
+use tonic::{Code, Status};
 use tower::Service;
 
+use super::concluded::Concluded;
 use super::{
-    CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_TIMEOUT, Raw, USER_AGENT, encoding, path, status,
-    write_timeout,
+    CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_STATUS, GRPC_TIMEOUT, Raw, USER_AGENT, encoding, path,
+    status, write_timeout,
 };
 use crate::a2a::{self, Call, Event, Fault, Operation, Params, Reason, Reply};
 use crate::binding::Edge;
@@ -105,14 +107,14 @@ struct Messages {
     held: Held,
     messages: Streaming<Bytes>,
     operation: Operation,
+    /// Whether the peer has sent a status.
+    concluded: Arc<AtomicBool>,
 }
 
 fn receive(response: Response<Incoming>, operation: Operation, edge: &Edge) -> Result<Messages, Fault> {
     let (mut head, body) = response.into_parts();
     status::sanitize(&mut head.headers);
-    if let Some(failed) =
-        Status::from_header_map(&head.headers).filter(|status| status.code() != tonic::Code::Ok)
-    {
+    if let Some(failed) = Status::from_header_map(&head.headers).filter(|status| status.code() != Code::Ok) {
         return Err(status::read(&failed, operation));
     }
     if !super::Server::recognizes(&head.headers) {
@@ -123,23 +125,24 @@ fn receive(response: Response<Incoming>, operation: Operation, edge: &Edge) -> R
         Fault::new(Reason::AgentProtocolError, format!("the peer compresses with {name:?}"))
     })?;
     let (body, held) = edge.budget.count(body);
-    let body = body.map_frame(|frame| match frame.into_trailers() {
-        Ok(mut trailers) => {
-            status::sanitize(&mut trailers);
-            http_body::Frame::trailers(trailers)
-        }
-        Err(frame) => frame,
-    });
+    let in_head = head.headers.get(GRPC_STATUS).cloned();
+    let (body, concluded) = Concluded::new(body, in_head);
     let params = Params::from_headers(&head.headers);
     let messages = Streaming::new_response(Raw, body, head.status, encoding, Some(edge.limit));
-    Ok(Messages { params, held, messages, operation })
+    Ok(Messages { params, held, messages, operation, concluded })
 }
 
 impl Messages {
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         let message = self.messages.message().await;
         self.held.free();
-        message.map_err(|status| broken(&status, self.operation))
+        message.map_err(|status| {
+            if self.concluded.load(Ordering::Relaxed) {
+                status::read(&status, self.operation)
+            } else {
+                unread(&status, self.operation)
+            }
+        })
     }
 
     /// The messages as events; the connection stands as long as they come.
@@ -163,18 +166,22 @@ impl Messages {
     }
 }
 
-/// The fault of a response that ended with a status, or without one.
-fn broken(status: &Status, operation: Operation) -> Fault {
+/// The fault of a response that broke off, or that is no gRPC, before there was a status of the peer.
+fn unread(status: &Status, operation: Operation) -> Fault {
     if let Some(busy) = Exhausted::caused(status) {
         return crate::binding::unread(&BodyError::Busy(busy));
     }
-    let in_transport = std::error::Error::source(status).is_some();
-    let no_status = status.details().is_empty() && status.message().starts_with("protocol error");
-    if in_transport || no_status {
+    if std::error::Error::source(status).is_some() {
         let reason = if operation.is_streaming() { Reason::StreamBroken } else { Reason::AgentUnreachable };
         return Fault::new(reason, "the connection to the agent broke").because(describe(status));
     }
-    status::read(status, operation)
+    match status.code() {
+        Code::OutOfRange | Code::ResourceExhausted => {
+            Fault::new(Reason::MessageTooLarge, "the agent sent a larger message than is allowed here")
+        }
+        _ => Fault::new(Reason::AgentProtocolError, "the agent's messages cannot be read"),
+    }
+    .because(status.message())
 }
 
 /// The fault of a call that could not be sent.

@@ -11,7 +11,9 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
-use super::{CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, Raw, encoding, operation, read_timeout, status};
+use super::{
+    CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_STATUS, Raw, encoding, operation, read_timeout, status,
+};
 use crate::a2a::{self, Agent, Binding, Call, Event, Fault, Params, Reason, Reply};
 use crate::binding::{Arrival, Edge};
 use crate::net::BoxError;
@@ -170,7 +172,7 @@ fn refusal(fault: &Fault, foreign: bool) -> Response<Body> {
     let status = status(fault, foreign);
     if let Err(unwritable) = status.add_header(response.headers_mut()) {
         tracing::warn!(error = %unwritable, "A fault does not fit into headers");
-        response.headers_mut().insert("grpc-status", HeaderValue::from(i32::from(status.code())));
+        response.headers_mut().insert(GRPC_STATUS, HeaderValue::from(i32::from(status.code())));
     }
     response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE_GRPC);
     response.headers_mut().insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("gzip,identity"));

@@ -11,6 +11,8 @@ mod oracle;
 
 /// The codec against its goldens, its limits and the oracle.
 mod codec;
+/// The demo, as a newcomer would start it.
+mod demo;
 /// Discovery over a DNS server of ours, whose records and moods the test changes.
 mod discovery;
 /// Discovery over a DNS server that others wrote.

@@ -174,3 +174,37 @@ const RED: &str = "31";
 const GREEN: &str = "32";
 const YELLOW: &str = "33";
 const CYAN: &str = "36";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Full(io::ErrorKind);
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_who_leaves_is_no_failure_but_a_full_disk_is() {
+        for (kind, fails) in [(io::ErrorKind::BrokenPipe, false), (io::ErrorKind::StorageFull, true)] {
+            let mut screen = Screen::new(Box::new(Full(kind)), false);
+            screen.drawing();
+            assert_eq!(screen.finish().is_err(), fails, "{kind}");
+        }
+    }
+
+    #[test]
+    fn only_a_terminal_gets_colours() {
+        for colored in [false, true] {
+            let screen = Screen::new(Box::new(io::sink()), colored);
+            assert_eq!(screen.state("COMPLETED").contains('\x1b'), colored);
+        }
+    }
+}

@@ -244,3 +244,25 @@ fn url(address: &SocketAddr, path: &str) -> Result<Uri, Failure> {
 fn made_up(error: impl std::fmt::Display) -> Failure {
     Failure::Unexpected(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+
+    #[test]
+    fn configurations_are_right_wherever_they_are_written() {
+        let odd = Path::new("/tmp/a $HOME \"of\" 'mine': #1/planner");
+        let at: SocketAddr = "127.0.0.1:9000".parse().unwrap();
+        for agent in [None, Some((at, EAST.id("planner")))] {
+            let called = agent.is_some();
+            let plan = Plan { name: "currency", mesh: WEST, agent, nameserver: at };
+            let config = Config::parse("currency.yaml", plan.yaml(odd).as_bytes(), |_| None).unwrap();
+            assert!(matches!(&config.identity.source, Source::Files { dir } if dir == odd));
+            assert_eq!(config.agents.len(), usize::from(called));
+            assert_eq!(config.policy.allow.is_some(), called);
+            assert_eq!((config.mesh.name.as_str(), config.meshes[0].name.as_str()), ("west", "east"));
+            assert_eq!(config.limits.drain, DRAIN);
+        }
+    }
+}

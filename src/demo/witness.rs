@@ -1,5 +1,6 @@
 //! What is known of each hop, from what every operator sees: the sidecars' log, their metrics and their admin pages.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -15,6 +16,8 @@ use super::stage::Sidecar;
 
 /// How many lines wait to be read; further ones are lost, and what they would have shown is then missed.
 const LINES_MAX: usize = 4096;
+/// How many warnings are kept.
+const WARNINGS_MAX: usize = 20;
 const FINISHED: &str = "dragoman::call";
 
 /// A line of the log: its target and its fields, as the log's JSON has them.
@@ -51,7 +54,7 @@ pub(super) struct Seen {
 pub(super) struct Witness {
     lines: mpsc::Receiver<Line>,
     /// What went wrong, as the log told it.
-    warnings: Vec<String>,
+    warnings: VecDeque<String>,
 }
 
 impl Witness {
@@ -60,7 +63,7 @@ impl Witness {
         let (lines_tx, lines) = mpsc::channel(LINES_MAX);
         let started = tracing_subscriber::registry().with(Ear(lines_tx)).try_init();
         started.map_err(|error| Failure::Unexpected(format!("the log cannot be read: {error}")))?;
-        Ok(Self { lines, warnings: Vec::new() })
+        Ok(Self { lines, warnings: VecDeque::new() })
     }
 
     /// All calls of one trace that have finished since the last time that any were asked for.
@@ -73,18 +76,19 @@ impl Witness {
         calls
     }
 
-    /// The next call to finish.
+    /// The next call to finish, as its agent's sidecar sees it; one that fails, as its caller's sidecar sees it too.
     pub(super) async fn next(&mut self) -> Option<Seen> {
         loop {
             let line = self.lines.recv().await?;
-            if let Some(seen) = self.read(&line) {
+            let seen = self.read(&line);
+            if let Some(seen) = seen.filter(|seen| seen.direction == "inbound" || seen.reason.is_some()) {
                 return Some(seen);
             }
         }
     }
 
     /// What has gone wrong so far, as the log tells it.
-    pub(super) fn warnings(mut self) -> Vec<String> {
+    pub(super) fn warnings(mut self) -> VecDeque<String> {
         while let Ok(line) = self.lines.try_recv() {
             self.read(&line);
         }
@@ -94,7 +98,10 @@ impl Witness {
     fn read(&mut self, line: &Line) -> Option<Seen> {
         let seen = line.finished();
         if seen.is_none() {
-            self.warnings.push(line.to_string());
+            if self.warnings.len() == WARNINGS_MAX {
+                self.warnings.pop_front();
+            }
+            self.warnings.push_back(line.to_string());
         }
         seen
     }
@@ -229,7 +236,7 @@ mod tests {
     #[test]
     fn a_finished_call_is_read_from_the_log() {
         let (lines_tx, lines) = mpsc::channel(4);
-        let mut witness = Witness { lines, warnings: Vec::new() };
+        let mut witness = Witness { lines, warnings: VecDeque::new() };
         tracing::subscriber::with_default(tracing_subscriber::registry().with(Ear(lines_tx)), || {
             tracing::info!(target: "dragoman", "Listening");
             tracing::info!(
@@ -253,8 +260,8 @@ mod tests {
         assert_eq!((call.bytes, call.peer.as_deref()), (7, Some("spiffe://c/x")));
         assert_eq!((call.decision.as_str(), &call.cause), ("denied", &None));
         assert!((call.millis - 1.5).abs() < f64::EPSILON);
-        let [warning] = &witness.warnings[..] else { panic!("{:?}", witness.warnings) };
-        assert!(warning.contains("Something is odd"));
+        let warnings = witness.warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains("Something is odd"), "{warnings:?}");
     }
 
     #[test]

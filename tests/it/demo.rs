@@ -85,3 +85,12 @@ async fn an_interrupted_demo_leaves_nothing_behind_either() {
     assert!(String::from_utf8(ended.stderr).unwrap().contains("interrupted"));
     assert!(is_empty(&dir));
 }
+
+#[tokio::test]
+async fn a_demo_that_cannot_be_set_up_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let shown = demo(&dir.path().join("nowhere"), &["--once"]).output().await.unwrap();
+    assert_eq!(shown.status.code(), Some(1));
+    let error = String::from_utf8(shown.stderr).unwrap();
+    assert!(error.starts_with("dragoman: the demo has failed: ") && error.contains("nowhere"), "{error}");
+}

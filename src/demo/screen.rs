@@ -118,7 +118,7 @@ impl Screen {
             bytes.json, bytes.protobuf
         ));
         self.line(format_args!(
-            "{time}  {calls} × GetTask: {direct:.2} ms straight to the planner, {crossing:.2} ms through two sidecars: {:.2} ms more",
+            "{time}  GetTask, best of {calls}: {direct:.2} ms straight to the planner, {crossing:.2} ms through two sidecars: {:.2} ms more",
             crossing - direct
         ));
     }

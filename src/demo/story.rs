@@ -152,7 +152,7 @@ impl Story<'_> {
         }
         // What the log says of so many calls is of no interest.
         self.witness.calls("");
-        let [direct, crossing] = times.map(median);
+        let [direct, crossing] = times.map(best);
         self.screen.totals(bytes, COMPARED, direct, crossing);
         Ok(())
     }
@@ -233,9 +233,9 @@ where
     Err(Failure::Unexpected(format!("{what}: {expected} was due, not {found}")))
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_unstable_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or_default()
+/// The shortest time: what the way takes, not what else the machine has to do.
+fn best(times: Vec<f64>) -> f64 {
+    times.into_iter().fold(f64::INFINITY, f64::min)
 }
 
 #[cfg(test)]
@@ -265,10 +265,5 @@ mod tests {
             let failure = check_events("trip-1", &events).unwrap_err().to_string();
             assert!(failure.contains("was due"), "without {lost}: {failure}");
         }
-    }
-
-    #[test]
-    fn the_median_is_the_one_in_the_middle() {
-        assert!((median(vec![9.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
     }
 }

@@ -62,7 +62,8 @@ async fn the_demo_tells_its_story_and_leaves_nothing_behind() {
 async fn two_runs_differ_in_nothing_but_ports_and_sizes_of_time() {
     let plain = |output: Output| {
         let text = String::from_utf8(output.stdout).unwrap();
-        let numbers = regex::Regex::new(r" *[0-9.]+ ms|127\.0\.0\.1:[0-9]+").unwrap();
+        assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+        let numbers = regex::Regex::new(r" *-?[0-9.]+ ms|127\.0\.0\.1:[0-9]+").unwrap();
         numbers.replace_all(&text, "#").into_owned()
     };
     let dir = tempfile::tempdir().unwrap();

@@ -15,6 +15,8 @@ mod addressing;
 mod codec;
 /// Many streams at once.
 mod crowds;
+/// The demo, as a newcomer would start it.
+mod demo;
 /// Discovery over a DNS server of ours, whose records and moods the test changes.
 mod discovery;
 /// Discovery over a DNS server that others wrote.

@@ -3,8 +3,11 @@
 pub mod card;
 pub mod grpc;
 pub mod jsonrpc;
+mod refusal;
 
 use std::sync::Arc;
+
+pub use refusal::refusal;
 
 use crate::a2a::{Fault, Name, Reason};
 use crate::net::BodyError;

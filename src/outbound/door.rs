@@ -11,8 +11,8 @@ use tonic::body::Body;
 
 use super::address::{Address, Hosts, NoAddress};
 use super::forward::forward;
-use crate::a2a::{DRAGOMAN_DOMAIN, Fault, Name, Reason};
-use crate::binding::{Arrival, Edge, card, grpc, jsonrpc};
+use crate::a2a::{Fault, Name, Reason};
+use crate::binding::{Arrival, Edge, card, grpc, jsonrpc, refusal};
 use crate::discovery::Discovery;
 use crate::net::discard;
 
@@ -61,24 +61,24 @@ impl Door {
                 Ok(response) => response,
                 Err(fault) => {
                     self.edge.metrics.refused(self.edge.direction, &fault);
-                    refused(fault.row().http, &fault)
+                    refusal(fault.row().http, &fault)
                 }
             },
             Ok(Destination::Card(document, arrival)) => self.card.serve(document, request, arrival).await,
             Ok(Destination::Jsonrpc(arrival)) => self.jsonrpc.serve(request, arrival).await,
-            Err(refusal) => self.refuse(refusal, request).await,
+            Err(refused) => self.refuse(refused, request).await,
         }
     }
 
-    async fn refuse(&self, refusal: Refusal, request: Request<Incoming>) -> Response<Body> {
-        let fault = Fault::new(refusal.reason, refusal.message);
+    async fn refuse(&self, refused: Refusal, request: Request<Incoming>) -> Response<Body> {
+        let fault = Fault::new(refused.reason, refused.message);
         self.edge.metrics.refused(self.edge.direction, &fault);
         let (head, body) = request.into_parts();
         discard(Body::new(body), self.edge.limit).await;
         if grpc::Server::recognizes(&head.headers) {
             grpc::refuse(&fault, &head.headers)
         } else {
-            refused(refusal.status, &fault)
+            refusal(refused.status, &fault)
         }
     }
 
@@ -184,21 +184,6 @@ impl From<NoAddress> for Refusal {
         };
         Self { status, reason, message: error.to_string() }
     }
-}
-
-/// A fault as plain HTTP, in the error format of HTTP+JSON (A2A specification §11.6).
-fn refused(status: StatusCode, fault: &Fault) -> Response<Body> {
-    let body = json!({"error": {
-        "code": status.as_u16(),
-        "status": format!("{:?}", fault.row().grpc),
-        "message": fault.message(),
-        "details": [{
-            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-            "reason": fault.row().name,
-            "domain": DRAGOMAN_DOMAIN,
-        }],
-    }});
-    json_response(status, &body)
 }
 
 fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Body> {

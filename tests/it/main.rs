@@ -11,6 +11,8 @@ mod oracle;
 
 /// Every way to name an agent, and what the door turns away.
 mod addressing;
+/// Cards through both sidecars.
+mod cards;
 /// The codec against its goldens, its limits and the oracle.
 mod codec;
 /// Many streams at once.

@@ -5,14 +5,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use serde_json::json;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 
 use super::{CONDITIONS, ORIGINAL_PATH, PATHS, VALIDATORS, without};
 use crate::a2a::{self, Agent, Binding, Call, Fault, Operation, Params, Reason, Reply};
-use crate::binding::{Arrival, Edge};
-use crate::card::serve::{JSON, Served, VARY};
+use crate::binding::{Arrival, Edge, refusal};
+use crate::card::serve::{Served, VARY};
 use crate::telemetry::Form;
 
 /// What can be asked for.
@@ -130,27 +129,10 @@ fn beside(params: &Params, headers: &mut HeaderMap) {
     }
 }
 
-/// A fault as the HTTP status that it means, with a body in the shape of HTTP+JSON (specification §11.6).
+/// A refusal, which depends on the same headers as a card.
 fn refuse(status: StatusCode, fault: &Fault) -> Response<Body> {
-    let row = fault.row();
-    let info = json!({
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": row.name,
-        "domain": row.domain,
-    });
-    let error = json!({"error": {"code": status.as_u16(), "message": fault.message(), "details": [info]}});
-    let mut response = Response::new(Body::new(Full::from(error.to_string())));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    beside(fault.params(), headers);
-    if let Some(after) = fault.retry_info() {
-        // Whole seconds, rounded up.
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        headers.entry(header::RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
-    }
-    headers.insert(header::CONTENT_TYPE, JSON);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::VARY, VARY);
+    let mut response = refusal(status, fault);
+    response.headers_mut().insert(header::VARY, VARY);
     response
 }
 

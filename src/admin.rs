@@ -13,7 +13,7 @@ use tonic::body::Body;
 
 use crate::a2a::without_port;
 use crate::discovery::Discovery;
-use crate::drain::Drain;
+use crate::drain::{Drain, Stage};
 use crate::identity::{Clock, State};
 
 const OPENMETRICS: HeaderValue =
@@ -70,7 +70,7 @@ impl Admin {
     }
 
     fn ready(&self) -> Result<(), String> {
-        if self.drain.has_begun() { Err("draining".to_owned()) } else { self.started() }
+        if self.drain.stage() > Stage::Running { Err("draining".to_owned()) } else { self.started() }
     }
 
     fn metrics(&self) -> Response<Body> {

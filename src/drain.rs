@@ -6,17 +6,28 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-/// Tells when the end has begun, and knows who is still busy. Clones stand for the same end.
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Stage {
+    /// It has not begun.
+    Running,
+    /// Everything goes on, because peers may not have heard yet that this endpoint fades.
+    Fading,
+    /// Who is busy finishes.
+    Ending,
+}
+
+/// Tells how far the end has come, and knows who is still busy. Clones stand for the same end.
 #[derive(Clone, Debug)]
 pub struct Drain {
-    begun: watch::Receiver<bool>,
+    stage: watch::Receiver<Stage>,
     busy: TaskTracker,
 }
 
 /// Begins the end.
 #[derive(Debug)]
 pub struct Trigger {
-    begin: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
     busy: TaskTracker,
 }
 
@@ -25,9 +36,9 @@ pub type Busy = TaskTrackerToken;
 
 /// An end that has not begun.
 pub fn drain() -> (Trigger, Drain) {
-    let (begin, begun) = watch::channel(false);
+    let (sender, stage) = watch::channel(Stage::Running);
     let busy = TaskTracker::new();
-    (Trigger { begin, busy: busy.clone() }, Drain { begun, busy })
+    (Trigger { stage: sender, busy: busy.clone() }, Drain { stage, busy })
 }
 
 impl Drain {
@@ -36,25 +47,28 @@ impl Drain {
         self.busy.token()
     }
 
-    /// Whether the end has begun.
-    pub fn has_begun(&self) -> bool {
-        *self.begun.borrow()
+    /// How far the end has come.
+    pub fn stage(&self) -> Stage {
+        *self.stage.borrow()
     }
 
-    /// Waits until the end begins.
-    pub async fn begun(&mut self) {
-        // A trigger that is gone without having been pulled means that all is over.
-        drop(self.begun.wait_for(|begun| *begun).await);
+    /// Waits until the end has come further than `stage`; for ever, if there is nothing further.
+    pub async fn past(&mut self, stage: Stage) {
+        if self.stage.wait_for(|now| *now > stage).await.is_err() {
+            // A trigger that is gone has been pulled, and will say no more.
+            std::future::pending::<()>().await;
+        }
     }
 }
 
 impl Trigger {
-    /// Begins the end. For a fifth of `patience` everything goes on, because peers may not have heard yet that this
-    /// endpoint fades; then waits until nobody is busy, for as long as `patience` allows. Whether all finished in time.
+    /// Begins the end. For a fifth of `patience` everything goes on; then waits until nobody is busy, for as long as
+    /// `patience` allows. Whether all finished in time.
     pub async fn pull(self, patience: Duration) -> bool {
         let now = Instant::now();
-        self.begin.send_replace(true);
+        self.stage.send_replace(Stage::Fading);
         sleep_until(now + patience / 5).await;
+        self.stage.send_replace(Stage::Ending);
         self.busy.close();
         timeout_at(now + patience, self.busy.wait()).await.is_ok()
     }
@@ -70,8 +84,10 @@ mod tests {
         let busy = drain.busy();
         let started = Instant::now();
         let end = crate::task::spawn(trigger.pull(Duration::from_secs(25)));
-        drain.begun().await;
-        assert!(drain.has_begun());
+        drain.past(Stage::Running).await;
+        assert_eq!((drain.stage(), started.elapsed()), (Stage::Fading, Duration::ZERO));
+        drain.past(Stage::Fading).await;
+        assert_eq!((drain.stage(), started.elapsed()), (Stage::Ending, Duration::from_secs(5)));
         drop(busy);
         assert!(end.await.unwrap());
         assert_eq!(started.elapsed(), Duration::from_secs(5));

@@ -18,7 +18,7 @@ use tonic::body::Body;
 
 use super::listen::tune;
 use super::{CONNECTION_WINDOW, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAMS_MAX};
-use crate::drain::Drain;
+use crate::drain::{Drain, Stage};
 
 /// How long a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -77,13 +77,15 @@ impl Http {
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send + 'static,
     {
-        // Who connects while the house drains is still served, but not told to leave before having said anything.
-        let late = drain.has_begun();
+        // Who connects while the house fades is still served, and told to leave only when it ends.
+        let since = drain.stage();
+        // An answer is under way until its last byte is written. Nobody waits for who comes at the very end.
+        let _busy = (since < Stage::Ending).then(|| drain.busy());
         let connection = self.0.serve_connection(io, service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = drain.begun(), if !late => {
+            () = drain.past(since) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

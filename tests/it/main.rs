@@ -26,6 +26,8 @@ mod hop;
 mod identity;
 /// The mesh door, and what peers may ask there.
 mod inbound;
+/// From start to end, and replicas that come and go.
+mod lifecycle;
 /// The own certificate, key and bundles.
 mod material;
 /// The eleven operations, member for member.

@@ -70,7 +70,7 @@ impl Admin {
     }
 
     fn ready(&self) -> Result<(), String> {
-        if self.drain.stage() != Stage::Running { Err("draining".to_owned()) } else { self.started() }
+        if self.drain.stage() > Stage::Running { Err("draining".to_owned()) } else { self.started() }
     }
 
     fn metrics(&self) -> Response<Body> {

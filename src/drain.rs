@@ -11,10 +11,10 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 pub enum Stage {
     /// It has not begun.
     Running,
-    /// No further call should come; calls that do are still answered.
-    Draining,
-    /// Nobody is busy any more: connections close once their last answer is out.
-    Closing,
+    /// Everything goes on, because peers may not have heard yet that this endpoint fades.
+    Fading,
+    /// Who is busy finishes.
+    Ending,
 }
 
 /// Tells how far the end has come, and knows who is still busy. Clones stand for the same end.
@@ -22,7 +22,6 @@ pub enum Stage {
 pub struct Drain {
     stage: watch::Receiver<Stage>,
     busy: TaskTracker,
-    open: TaskTracker,
 }
 
 /// Begins the end.
@@ -30,29 +29,22 @@ pub struct Drain {
 pub struct Trigger {
     stage: watch::Sender<Stage>,
     busy: TaskTracker,
-    open: TaskTracker,
 }
 
-/// Whoever holds one is waited for.
-pub type Held = TaskTrackerToken;
+/// Whoever holds one is busy.
+pub type Busy = TaskTrackerToken;
 
 /// An end that has not begun.
 pub fn drain() -> (Trigger, Drain) {
-    let (sender, receiver) = watch::channel(Stage::Running);
-    let (busy, open) = (TaskTracker::new(), TaskTracker::new());
-    let drain = Drain { stage: receiver, busy: busy.clone(), open: open.clone() };
-    (Trigger { stage: sender, busy, open }, drain)
+    let (sender, stage) = watch::channel(Stage::Running);
+    let busy = TaskTracker::new();
+    (Trigger { stage: sender, busy: busy.clone() }, Drain { stage, busy })
 }
 
 impl Drain {
-    /// Marks the holder as a call under way.
-    pub fn busy(&self) -> Held {
+    /// Marks the holder as busy.
+    pub fn busy(&self) -> Busy {
         self.busy.token()
-    }
-
-    /// Marks the holder as an open connection.
-    pub fn open(&self) -> Held {
-        self.open.token()
     }
 
     /// How far the end has come.
@@ -60,27 +52,25 @@ impl Drain {
         *self.stage.borrow()
     }
 
-    /// Waits until the end has come that far.
-    pub async fn reached(&mut self, stage: Stage) {
-        // A trigger that is gone without having been pulled means that all is over.
-        drop(self.stage.wait_for(|now| *now >= stage).await);
+    /// Waits until the end has come further than `stage`; for ever, if there is nothing further.
+    pub async fn past(&mut self, stage: Stage) {
+        if self.stage.wait_for(|now| *now > stage).await.is_err() {
+            // A trigger that is gone has been pulled, and will say no more.
+            std::future::pending::<()>().await;
+        }
     }
 }
 
 impl Trigger {
-    /// Begins the end. For a fifth of `patience` everything goes on, because peers may not have heard yet that this
-    /// endpoint fades; then waits until nobody is busy and the last answers are out, for as long as `patience` allows.
-    /// Whether all finished in time.
+    /// Begins the end. For a fifth of `patience` everything goes on; then waits until nobody is busy, for as long as
+    /// `patience` allows. Whether all finished in time.
     pub async fn pull(self, patience: Duration) -> bool {
         let now = Instant::now();
-        let end = now + patience;
-        self.stage.send_replace(Stage::Draining);
+        self.stage.send_replace(Stage::Fading);
         sleep_until(now + patience / 5).await;
+        self.stage.send_replace(Stage::Ending);
         self.busy.close();
-        let finished = timeout_at(end, self.busy.wait()).await.is_ok();
-        self.stage.send_replace(Stage::Closing);
-        self.open.close();
-        finished && timeout_at(end, self.open.wait()).await.is_ok()
+        timeout_at(now + patience, self.busy.wait()).await.is_ok()
     }
 }
 
@@ -89,16 +79,16 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_busy_is_waited_for_and_then_the_connections() {
+    async fn who_is_busy_is_waited_for_but_not_for_ever() {
         let (trigger, mut drain) = drain();
-        let (busy, open) = (drain.busy(), drain.open());
+        let busy = drain.busy();
         let started = Instant::now();
         let end = crate::task::spawn(trigger.pull(Duration::from_secs(25)));
-        drain.reached(Stage::Draining).await;
-        assert_eq!(drain.stage(), Stage::Draining);
+        drain.past(Stage::Running).await;
+        assert_eq!((drain.stage(), started.elapsed()), (Stage::Fading, Duration::ZERO));
+        drain.past(Stage::Fading).await;
+        assert_eq!((drain.stage(), started.elapsed()), (Stage::Ending, Duration::from_secs(5)));
         drop(busy);
-        drain.reached(Stage::Closing).await;
-        drop(open);
         assert!(end.await.unwrap());
         assert_eq!(started.elapsed(), Duration::from_secs(5));
     }

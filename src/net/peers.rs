@@ -1,5 +1,7 @@
 //! Connections to peers: one HTTP/2 connection over mutual TLS for each address and name, shared by all calls.
 
+mod last_words;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
@@ -20,6 +22,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
 
+use self::last_words::LastWords;
 use super::listen::tune;
 use super::{CONNECTION_WINDOW, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAMS_MAX};
 use crate::a2a::Name;
@@ -184,17 +187,25 @@ impl Connection {
             Err(mut failed) => {
                 let never_sent = failed.take_message().is_some();
                 let error = failed.into_error();
-                let ended = timeout(LAST_WORDS, self.driver.clone());
-                match if never_sent || is_rejection(&error) { ended.await.ok().flatten() } else { None } {
-                    Some(reason) => Err(Unanswered::NeverSent(reason)),
-                    None if never_sent => {
-                        Err(Unanswered::NeverSent(Unreachable::Silent(describe(&error).into())))
-                    }
-                    None if refused_stream(&error) => {
-                        Err(Unanswered::NeverSent(Unreachable::Silent("the peer refused the stream".into())))
-                    }
-                    None => Err(Unanswered::Lost(error)),
+                if refused_stream(&error) {
+                    return Err(Unanswered::NeverSent(Unreachable::Silent(
+                        "the peer refused the stream".into(),
+                    )));
                 }
+                let ended = if never_sent || !is_of_stream(&error) {
+                    timeout(LAST_WORDS, self.driver.clone()).await.ok().flatten()
+                } else {
+                    None
+                };
+                Err(match ended {
+                    // Who refuses our certificate has not read what we sent behind it.
+                    Some(reason @ (Unreachable::Refused(_) | Unreachable::Rejected(_))) => {
+                        Unanswered::NeverSent(reason)
+                    }
+                    Some(reason) if never_sent => Unanswered::NeverSent(reason),
+                    None if never_sent => Unanswered::NeverSent(Unreachable::Silent(describe(&error).into())),
+                    _ => Unanswered::Lost(error),
+                })
             }
         }
     }
@@ -220,6 +231,7 @@ async fn connect(
         .await
         .map_err(|_| silent(key.address, "no answer in time"))??;
     let peer = tls::peer(io.get_ref().1.peer_certificates())?.id;
+    let (io, heard) = LastWords::new(io);
     let (requests, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -233,8 +245,10 @@ async fn connect(
         .await
         .map_err(|error| unreachable(key.address, &error))?;
     let address = key.address;
-    let driver: AbortOnDropHandle<_> =
-        task::spawn(async move { connection.await.err().map(|error| unreachable(address, &error)) });
+    let driver: AbortOnDropHandle<_> = task::spawn(async move {
+        let ended = connection.await.err().map(|error| unreachable(address, &error));
+        heard.get().map(|error| unreachable(address, error)).or(ended)
+    });
     let driver = driver.map(|ended| ended.ok().flatten()).boxed().shared();
     Ok(Connection { requests, peer, authority: authority.into(), driver })
 }
@@ -263,29 +277,31 @@ fn silent(address: SocketAddr, reason: impl fmt::Display) -> Unreachable {
 fn unreachable(address: SocketAddr, error: &(dyn Error + 'static)) -> Unreachable {
     if let Some(refusal) = Refusal::of(error) {
         Unreachable::Refused(refusal)
-    } else if is_rejection(error) {
+    } else if tls::is_rejection(error) {
         Unreachable::Rejected(format!("{address}: {}", describe(error)).into())
     } else {
         silent(address, describe(error))
     }
 }
 
-fn is_rejection(error: &(dyn Error + 'static)) -> bool {
-    tls::is_rejection(error)
-}
-
 /// Whether the peer said that it has not looked at the request: it refused the stream, or its GOAWAY leaves it out
 /// (RFC 9113 §8.7). A stream that GOAWAY does not leave out never hears of it.
 fn refused_stream(error: &(dyn Error + 'static)) -> bool {
-    let mut error = Some(error);
-    while let Some(cause) = error {
-        if let Some(h2) = cause.downcast_ref::<h2::Error>() {
-            let left_out = h2.is_go_away() && h2.is_remote();
-            return left_out || h2.reason() == Some(h2::Reason::REFUSED_STREAM);
-        }
-        error = cause.source();
-    }
-    false
+    h2_error(error).is_some_and(|error| {
+        let left_out = error.is_go_away() && error.is_remote();
+        left_out || error.reason() == Some(h2::Reason::REFUSED_STREAM)
+    })
+}
+
+/// Whether the error is about one stream, so that the connection may well stand.
+fn is_of_stream(error: &(dyn Error + 'static)) -> bool {
+    h2_error(error).is_some_and(h2::Error::is_reset)
+}
+
+fn h2_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a h2::Error> {
+    let mut causes =
+        std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source());
+    causes.find_map(|error| error.downcast_ref())
 }
 
 /// An error with all its causes.

@@ -81,14 +81,15 @@ impl Http {
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send + 'static,
     {
-        let _open = drain.open();
-        // Who connects while the house drains is still served, and not told to leave before having said anything.
-        let leave = if drain.stage() == Stage::Running { Stage::Draining } else { Stage::Closing };
+        // Who connects while the house fades is still served, and told to leave only when it ends.
+        let since = drain.stage();
+        // An answer is under way until its last byte is written. Nobody waits for who comes at the very end.
+        let _busy = (since < Stage::Ending).then(|| drain.busy());
         let connection = self.0.serve_connection(io, service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = drain.reached(leave) => {
+            () = drain.past(since) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

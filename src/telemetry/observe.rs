@@ -12,7 +12,7 @@ use tower::Service;
 
 use super::{CallLabels, Direction, FaultLabels, FlowLabels, Form, Metrics, trace_id};
 use crate::a2a::{Body, Call, Event, Fault, Name, Reason, Reply};
-use crate::drain::{Drain, Held};
+use crate::drain::{Busy, Drain};
 
 /// Counts and logs what passes through to `inner`, and keeps the house from ending before it has.
 #[derive(Clone, Debug)]
@@ -109,11 +109,11 @@ struct Record {
     ended: bool,
     metrics: Metrics,
     /// While a call is under way the house does not end.
-    _busy: Held,
+    _busy: Busy,
 }
 
 impl Record {
-    fn begin(call: &Call, direction: Direction, metrics: Metrics, busy: Held) -> Self {
+    fn begin(call: &Call, direction: Direction, metrics: Metrics, busy: Busy) -> Self {
         metrics.in_flight.get_or_create(&FlowLabels { direction }).inc();
         metrics.count(direction, Form::Protobuf, call.body.len());
         let labels = CallLabels {

@@ -13,6 +13,7 @@ pub(crate) mod json;
 pub(crate) mod logs;
 pub(crate) mod mesh;
 pub(crate) mod peer;
+pub(crate) mod process;
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);

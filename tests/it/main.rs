@@ -29,8 +29,14 @@ mod faults;
 mod headers;
 /// The mesh hop with somebody else at the other end.
 mod hop;
+/// Who is believed, and who may do what.
+mod identity;
 /// The mesh door, and what peers may ask there.
 mod inbound;
+/// From start to end, and replicas that come and go.
+mod lifecycle;
+/// The own certificate, key and bundles.
+mod material;
 /// The eleven operations, member for member.
 mod operations;
 /// What callers do wrong, and whom they cannot reach.

@@ -115,6 +115,11 @@ impl Default for Metrics {
 impl Metrics {
     /// Registers all of them, and what was built.
     pub fn register(&self, registry: &mut Registry) {
+        // What is zero now is shown as zero, not left out.
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            drop(self.in_flight.get_or_create(&FlowLabels { direction }));
+            drop(self.streams.get_or_create(&FlowLabels { direction }));
+        }
         registry.register("dragoman_calls", "Finished calls", self.calls.clone());
         registry.register("dragoman_call_duration_seconds", "How long calls took", self.duration.clone());
         registry.register("dragoman_calls_in_flight", "Calls under way", self.in_flight.clone());

@@ -55,8 +55,23 @@ struct Refusal {
 impl Door {
     /// Answers one request; on a port of its own, `only` is the agent that it is for.
     pub async fn serve(self: Arc<Self>, request: Request<Incoming>, only: Option<Name>) -> Response<Body> {
-        match self.admit(&request, only.as_ref()) {
+        let origin = request.headers().get(header::ORIGIN).filter(|origin| self.allows(origin)).cloned();
+        let mut response = match (&origin, request.method()) {
+            (Some(_), &Method::OPTIONS) => preflight(request.headers()),
+            _ => self.answer(request, only.as_ref()).await,
+        };
+        if let Some(origin) = origin {
+            // A page of an allowed origin may read the answer (Fetch §3.3).
+            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+        }
+        response
+    }
+
+    async fn answer(&self, request: Request<Incoming>, only: Option<&Name>) -> Response<Body> {
+        match self.admit(&request, only) {
             Ok(Destination::Agents) => self.agents(),
+            Ok(Destination::Card(document, arrival)) => self.card.serve(document, request, arrival).await,
             Ok(Destination::Forward) => match forward(&self.http, request).await {
                 Ok(response) => response,
                 Err(fault) => {
@@ -64,10 +79,15 @@ impl Door {
                     refusal(fault.row().http, &fault)
                 }
             },
-            Ok(Destination::Card(document, arrival)) => self.card.serve(document, request, arrival).await,
             Ok(Destination::Jsonrpc(arrival)) => self.jsonrpc.serve(request, arrival).await,
             Err(refused) => self.refuse(refused, request).await,
         }
+    }
+
+    /// Whether the pages of an origin may call.
+    fn allows(&self, origin: &HeaderValue) -> bool {
+        let origin = String::from_utf8_lossy(origin.as_bytes()).to_lowercase();
+        self.allowed_origins.contains(&origin)
     }
 
     async fn refuse(&self, refused: Refusal, request: Request<Incoming>) -> Response<Body> {
@@ -99,12 +119,9 @@ impl Door {
         let foreign = |what: String| {
             Err(Refusal { status: StatusCode::FORBIDDEN, reason: Reason::PermissionDenied, message: what })
         };
-        let origin = headers
-            .get(header::ORIGIN)
-            .map(|origin| String::from_utf8_lossy(origin.as_bytes()).to_lowercase());
-        match origin {
-            Some(origin) if !self.allowed_origins.contains(&origin) => {
-                foreign(format!("the origin {origin} is not in outbound.allowedOrigins"))
+        match headers.get(header::ORIGIN) {
+            Some(origin) if !self.allows(origin) => {
+                foreign(format!("the origin {origin:?} is not in outbound.allowedOrigins"))
             }
             Some(_) => Ok(()),
             None if headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site") => {
@@ -153,6 +170,19 @@ impl Door {
         });
         json_response(StatusCode::OK, &known.collect::<serde_json::Value>())
     }
+}
+
+/// The answer to a browser that asks whether a page may call: it may, with whatever headers it wants to send.
+fn preflight(headers: &HeaderMap) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let allowed = response.headers_mut();
+    allowed.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE"));
+    if let Some(wanted) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        allowed.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+    }
+    allowed.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
 }
 
 /// Only what a page cannot send without asking first is a call (Fetch §2.2.2: CORS-safelisted content types).

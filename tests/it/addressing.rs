@@ -140,6 +140,28 @@ async fn a_listed_host_outside_is_passed_on_to_as_it_was_asked() {
 }
 
 #[tokio::test]
+async fn a_page_of_an_allowed_origin_may_ask_call_and_read() {
+    let (_mesh, planner, _currency, _agent) =
+        house(json!({"allowedOrigins": ["http://ui.example:3000"]})).await;
+    let preflight =
+        "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type, x-key\r\n";
+    for (origin, status, allowed) in
+        [("http://ui.example:3000", 204, Some("http://ui.example:3000")), ("http://evil.example", 403, None)]
+    {
+        let headers = format!("Host: localhost\r\nOrigin: {origin}\r\n{preflight}");
+        let answer = send(planner.outbound, "OPTIONS /agents/currency", &headers, "").await;
+        assert_eq!((answer.status, answer.head.header("access-control-allow-origin")), (status, allowed));
+        let wanted = allowed.map(|_| "content-type, x-key");
+        assert_eq!(answer.head.header("access-control-allow-headers"), wanted);
+    }
+    let headers = format!("{JSON}Origin: http://ui.example:3000\r\n");
+    let call = envelope("SendMessage", &say("x"));
+    let answer = send(planner.outbound, "POST /agents/currency", &headers, &call).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.head.header("access-control-allow-origin"), Some("http://ui.example:3000"));
+}
+
+#[tokio::test]
 async fn a_page_in_a_browser_cannot_call() {
     let (_mesh, planner, _currency, _agent) =
         house(json!({"allowedOrigins": ["http://ui.example:3000"]})).await;

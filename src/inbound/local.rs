@@ -16,8 +16,10 @@ use crate::a2a::{A2A_VERSION, Binding, Body, Call, Fault, Name, Operation, Param
 use crate::binding::{card, jsonrpc};
 use crate::card::agent_url;
 
-/// How long an agent's card may take when a call waits to know where to go.
+/// How long an agent's card may take when a call waits to know where to go, and when a card that took longer is asked
+/// for again.
 const CARD_PATIENCE: Duration = Duration::from_secs(2);
+const CARD_PAUSE: Duration = Duration::from_secs(10);
 
 /// Hands calls over to the agent that they name.
 #[derive(Clone, Debug)]
@@ -39,9 +41,10 @@ struct Inner {
 }
 
 /// What the agent's card said last.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
-    since: Instant,
+    /// Until when it is believed.
+    until: Instant,
     url: Uri,
     /// The protocol version in the agent's own spelling: some SDKs compare it letter by letter.
     version: Option<HeaderValue>,
@@ -67,30 +70,36 @@ impl Neighbour {
         self.0.jsonrpc.at(url).oneshot(call).await
     }
 
-    /// What the card says, asked for again when it is old. An agent that does not answer has said nothing yet.
+    /// What the card says, asked for again when it is old. An agent that cannot be reached has said nothing yet.
     async fn known(&self, call: &Call) -> Option<Arc<Known>> {
         let now = Instant::now();
         let known = self.0.known.load_full();
         if let Some(known) = &known {
-            if now.duration_since(known.since) < self.0.max_age {
+            if now < known.until {
                 return Some(Arc::clone(known));
             }
             // Only one call asks again; others go on with what was known.
-            let again = Known { since: now, url: known.url.clone(), version: known.version.clone() };
-            self.0.known.store(Some(Arc::new(again)));
+            self.0.known.store(Some(Arc::new(Known { until: now + CARD_PATIENCE, ..Known::clone(known) })));
         }
-        match timeout(CARD_PATIENCE, self.ask(call)).await {
-            Ok(Some(asked)) => {
-                let asked = Arc::new(asked);
-                self.0.known.store(Some(Arc::clone(&asked)));
-                Some(asked)
+        let asked = match timeout(CARD_PATIENCE, self.ask(call)).await {
+            Ok(asked) => asked?,
+            // Calls do not wait again and again for an agent that does not get to it.
+            Err(_) => {
+                let known = known.map_or_else(|| self.plain(), |known| Known::clone(&known));
+                Known { until: Instant::now() + CARD_PAUSE, ..known }
             }
-            Ok(None) | Err(_) => known,
-        }
+        };
+        let asked = Arc::new(asked);
+        self.0.known.store(Some(Arc::clone(&asked)));
+        Some(asked)
+    }
+
+    /// All that is known without a card.
+    fn plain(&self) -> Known {
+        Known { until: Instant::now() + self.0.max_age, url: self.0.url.clone(), version: None }
     }
 
     async fn ask(&self, call: &Call) -> Option<Known> {
-        let plain = |url: &Uri| Known { since: Instant::now(), url: url.clone(), version: None };
         let call = Call {
             operation: Operation::GetAgentCard,
             body: bytes::Bytes::new(),
@@ -101,17 +110,17 @@ impl Neighbour {
             Ok(Reply { body: Body::Once(wire), .. }) => {
                 let spot = agent_url(&wire, Binding::Jsonrpc, &self.0.url).ok().flatten();
                 Some(spot.map_or_else(
-                    || plain(&self.0.url),
+                    || self.plain(),
                     |spot| Known {
-                        since: Instant::now(),
                         url: spot.url,
                         version:
                             HeaderValue::try_from(spot.version).ok().filter(|version| !version.is_empty()),
+                        ..self.plain()
                     },
                 ))
             }
             // It answered, but has no card that could be read: its URL is all there is.
-            Err(fault) if fault.reason() != Reason::AgentUnreachable => Some(plain(&self.0.url)),
+            Err(fault) if fault.reason() != Reason::AgentUnreachable => Some(self.plain()),
             Ok(_) | Err(_) => None,
         }
     }

@@ -82,7 +82,8 @@ impl Neighbour {
             self.0.known.store(Some(Arc::new(Known { until: now + CARD_PATIENCE, ..Known::clone(known) })));
         }
         let asked = match timeout(CARD_PATIENCE, self.ask(call)).await {
-            Ok(asked) => asked?,
+            Ok(Some(asked)) => asked,
+            Ok(None) => return known,
             // Calls do not wait again and again for an agent that does not get to it.
             Err(_) => {
                 let known = known.map_or_else(|| self.plain(), |known| Known::clone(&known));

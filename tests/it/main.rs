@@ -10,6 +10,10 @@ mod harness;
 
 /// Every way to name an agent, and what the door turns away.
 mod addressing;
+/// Metrics, probes, and a look inside.
+mod admin;
+/// The commands, as somebody types them.
+mod cli;
 /// Many streams at once.
 mod crowds;
 /// Discovery over a DNS server of ours, whose records and moods the test changes.

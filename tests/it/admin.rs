@@ -37,7 +37,8 @@ fn samples(text: &str) -> BTreeSet<(&str, BTreeSet<&str>)> {
     text.lines()
         .filter(|line| !line.starts_with('#'))
         .map(|line| {
-            let (name, labels) = line.split_once('{').unwrap_or((line.split(' ').next().unwrap(), ""));
+            let (name, labels) =
+                line.split_once('{').unwrap_or_else(|| (line.split(' ').next().unwrap(), ""));
             // No value that a test makes has a comma in it.
             let labels = labels.split(',').filter_map(|label| Some(label.split_once('=')?.0));
             (name, labels.collect())

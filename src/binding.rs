@@ -1,9 +1,13 @@
 //! The outside forms of calls: a server turns its form into canonical bytes once, a client turns them into its own once.
 
+pub mod card;
 pub mod grpc;
 pub mod jsonrpc;
+mod refusal;
 
 use std::sync::Arc;
+
+pub use refusal::refusal;
 
 use crate::a2a::{Fault, Name, Reason};
 use crate::net::BodyError;

@@ -5,6 +5,7 @@
 
 mod certs;
 mod client;
+mod demo;
 mod sidecar;
 
 use std::fmt;
@@ -32,6 +33,8 @@ struct Cli {
 enum Command {
     /// Run beside an agent
     Sidecar(Sidecar),
+    /// See two agents in two meshes talk, on this machine alone
+    Demo(Demo),
     /// Show an agent's card
     Card(Card),
     /// Send a text to an agent
@@ -61,6 +64,13 @@ struct Sidecar {
     /// Written once everything listens and the first identity is loaded
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct Demo {
+    /// End when the story is told, in a terminal too
+    #[arg(long)]
+    once: bool,
 }
 
 /// Where a running sidecar is.
@@ -194,6 +204,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Sidecar(args) => sidecar::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Card(args) => client::card(&args),
         Command::Send(args) => client::send(&args),
         Command::Config { command } => configuration(command),

@@ -4,6 +4,7 @@
 //! [`EXACT_NUMBER`], members that the schema does not know in [`CARRIED`].
 
 pub mod jsonrpc;
+mod pieces;
 mod read;
 pub mod schema;
 pub mod sse;
@@ -26,6 +27,9 @@ pub const CARRIED: u32 = 52_602;
 pub const EXACT_NUMBER: u32 = 52_603;
 /// How many messages may nest below the outermost one, as upb and prost allow.
 pub const DEPTH_MAX: usize = 100;
+
+/// How many letters of a name an error shows: what a caller sends may be as long as the message.
+const NAME_SHOWN: usize = 64;
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -81,7 +85,11 @@ impl Error {
 
     /// The same error, seen from the message that has the member.
     fn within(mut self, name: &str) -> Self {
-        self.0.path.push(Step::Name(name.to_owned()));
+        let shown = match name.char_indices().nth(NAME_SHOWN) {
+            Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
+            None => name.to_owned(),
+        };
+        self.0.path.push(Step::Name(shown));
         self
     }
 

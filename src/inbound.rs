@@ -4,4 +4,4 @@ mod door;
 mod local;
 
 pub use door::Door;
-pub use local::Local;
+pub use local::{Local, Neighbour};

@@ -2,7 +2,7 @@
 //! further left.
 //!
 //! ```text
-//! 6 composition   main · cli · app · config
+//! 6 composition   main · cli · demo · app · config
 //! 4 paths         outbound · inbound
 //! 3 abilities     discovery · balance · policy · card · binding
 //! 2 ground        task · drain · telemetry · identity · tls · net
@@ -15,9 +15,11 @@ pub mod admin;
 pub mod app;
 pub mod balance;
 pub mod binding;
+pub mod card;
 pub mod cli;
 pub mod codec;
 pub mod config;
+pub mod demo;
 pub mod discovery;
 pub mod drain;
 pub mod identity;

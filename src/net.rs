@@ -7,9 +7,15 @@ pub mod serve;
 
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 pub use listen::{listen, local};
+use tokio::time::timeout;
 use tonic::body::Body;
+
+/// How long a caller whose request is refused may take to send the rest of it.
+const DISCARD: Duration = Duration::from_secs(2);
 
 /// How often an HTTP/2 connection is asked whether it is alive, and how long the answer may take.
 pub const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -39,16 +45,77 @@ pub enum BodyError {
     TooLarge(usize),
 }
 
-/// Reads a body whole, up to `limit` bytes.
+/// Reads a body whole, up to `limit` bytes. Of a longer one as much again is read and thrown away, because a caller who
+/// is still sending does not hear the answer.
 ///
 /// # Errors
 /// If it breaks off, is longer, or finds no memory.
-pub async fn collect(body: Body, limit: usize) -> Result<bytes::Bytes, BodyError> {
-    match Limited::new(body, limit).collect().await {
-        Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge(limit)),
-        Err(error) => {
-            Err(budget::Exhausted::caused(&*error).map_or(BodyError::Broken(error), BodyError::Busy))
+pub async fn collect(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    let (mut whole, mut first) = (Vec::new(), Bytes::new());
+    let mut length = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            budget::Exhausted::caused(&error).map_or_else(|| BodyError::Broken(error.into()), BodyError::Busy)
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        length = length.saturating_add(data.len());
+        if length > limit.saturating_mul(2) {
+            break;
+        }
+        if length > limit {
+            whole = Vec::new();
+        } else if first.is_empty() && whole.is_empty() {
+            first = data;
+        } else {
+            if whole.is_empty() {
+                whole = Vec::with_capacity(size(&body, length, limit));
+                whole.extend_from_slice(&first);
+            }
+            whole.extend_from_slice(&data);
+        }
+    }
+    match length {
+        length if length > limit => Err(BodyError::TooLarge(limit)),
+        // A body in one piece is not copied.
+        _ if whole.is_empty() => Ok(first),
+        _ => Ok(whole.into()),
+    }
+}
+
+/// How large a body of which `read` bytes are there will be, as far as it says.
+fn size(body: &Body, read: usize, limit: usize) -> usize {
+    let rest = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
+    read.saturating_add(rest).min(limit)
+}
+
+/// Reads what is left of a body and throws it away, within bounds.
+pub async fn discard(body: Body, limit: usize) {
+    // Whatever goes wrong, the answer is the same.
+    drop(timeout(DISCARD, collect(body, limit)).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    fn body(pieces: &[usize]) -> Body {
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|size| Ok::<_, BoxError>(http_body::Frame::data(Bytes::from(vec![b'x'; *size]))))
+            .collect();
+        Body::new(StreamBody::new(futures_util::stream::iter(pieces)))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit() {
+        for pieces in [&[][..], &[10], &[4, 6], &[1, 0, 9]] {
+            let length = pieces.iter().sum::<usize>();
+            assert_eq!(collect(body(pieces), 10).await.unwrap().len(), length);
+        }
+        for pieces in [&[11][..], &[10, 1], &[4, 4, 4], &[5, 50, 5]] {
+            assert!(matches!(collect(body(pieces), 10).await, Err(BodyError::TooLarge(10))));
         }
     }
 }

@@ -22,6 +22,10 @@ pub enum Reason {
     AgentProtocolError,
     /// Nothing listens where the agent should be.
     AgentUnreachable,
+    /// The agent has no card.
+    CardNotFound,
+    /// No configured key has signed the agent's card.
+    CardUntrusted,
     /// The agent does not take or give that media type.
     ContentTypeNotSupported,
     /// The caller's time ran out.
@@ -104,7 +108,7 @@ pub struct Row {
 
 /// The one table of faults: `dragoman.dev` first, then A2A, then JSON-RPC.
 #[rustfmt::skip]
-pub const TABLE: [Row; 26] = {
+pub const TABLE: [Row; 28] = {
     use Reason as R;
     use Retry::{AfterRetryInfo, AnotherEndpoint, IfNeverSent, No};
     use StatusCode as S;
@@ -119,6 +123,8 @@ pub const TABLE: [Row; 26] = {
         own(R::AgentNotFound, "AGENT_NOT_FOUND", Code::Unavailable, S::NOT_FOUND, No),
         own(R::AgentProtocolError, "AGENT_PROTOCOL_ERROR", Code::Internal, S::BAD_GATEWAY, No),
         own(R::AgentUnreachable, "AGENT_UNREACHABLE", Code::Unavailable, S::SERVICE_UNAVAILABLE, IfNeverSent),
+        own(R::CardNotFound, "CARD_NOT_FOUND", Code::NotFound, S::NOT_FOUND, No),
+        own(R::CardUntrusted, "CARD_UNTRUSTED", Code::FailedPrecondition, S::BAD_GATEWAY, No),
         own(R::DeadlineExceeded, "DEADLINE_EXCEEDED", Code::DeadlineExceeded, S::GATEWAY_TIMEOUT, No),
         own(R::JsonrpcError, "JSONRPC_ERROR", Code::Unknown, S::INTERNAL_SERVER_ERROR, No),
         own(R::MessageTooLarge, "MESSAGE_TOO_LARGE", Code::ResourceExhausted, S::PAYLOAD_TOO_LARGE, No),
@@ -150,7 +156,7 @@ pub const TABLE: [Row; 26] = {
 impl Reason {
     /// How the reason looks on each binding.
     pub fn row(self) -> &'static Row {
-        static ROWS: [Row; 26] = TABLE;
+        static ROWS: [Row; 28] = TABLE;
         ROWS.iter().find(|row| row.reason == self).unwrap_or(&ROWS[ROWS.len() - 1])
     }
 

@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tower::util::BoxCloneSyncService;
 
 use super::StartError;
-use super::listeners::Listeners;
-use crate::a2a::Agent;
+use super::listeners::{Bound, Listeners};
+use crate::a2a::{Agent, Binding};
 use crate::admin::Admin;
-use crate::binding::{Edge, grpc, jsonrpc};
+use crate::binding::{Edge, card, grpc, jsonrpc};
+use crate::card::key::Key;
+use crate::card::stage;
 use crate::config::{self, Config, Listen, Source};
 use crate::discovery::{self, Bounds, Discovery, Remote};
 use crate::drain::Drain;
@@ -30,6 +33,10 @@ use crate::{inbound, outbound};
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const DNS_PORT: u16 = 53;
+/// What the local door serves, as cards say it.
+const LOCAL_BINDINGS: [Binding; 1] = [Binding::Jsonrpc];
+/// What the mesh door serves, as cards say it.
+const MESH_BINDINGS: [Binding; 2] = [Binding::Grpc, Binding::Jsonrpc];
 
 /// What a sidecar is built from, beside its configuration.
 pub(super) struct Parts {
@@ -60,17 +67,20 @@ impl Parts {
 
         let settings = Settings { connect: config.limits.connect, stream_window: window };
         let peers = Peers::new(tls.clone(), settings);
-        let door = Arc::new(self.outbound(config, &edges, &discovery, peers)?);
-        listeners.outbound(&config.outbound.listen, &door, None)?;
+        let bound = Bound::to(&config.outbound.listen)?;
+        let door = Arc::new(self.outbound(config, &edges, &discovery, peers, &bound.addresses)?);
+        listeners.outbound(bound, &door, None);
         for (name, port) in &config.outbound.ports {
             let addresses = config.outbound.listen.addresses.iter();
             let addresses = addresses.map(|address| SocketAddr::new(address.ip(), *port)).collect();
-            listeners.outbound(&Listen { addresses, ..config.outbound.listen.clone() }, &door, Some(name))?;
+            let bound = Bound::to(&Listen { addresses, ..config.outbound.listen.clone() })?;
+            listeners.outbound(bound, &door, Some(name));
         }
         if !config.agents.is_empty() {
-            let door = Arc::new(self.inbound(config, &edges)?);
+            let bound = Bound::to(&config.inbound.listen)?;
+            let door = Arc::new(self.inbound(config, &edges, &bound.addresses)?);
             let tls = tls.server(&[b"h2", b"http/1.1"]);
-            listeners.inbound(&config.inbound.listen, &door, tls, &edges.metrics)?;
+            listeners.inbound(bound, &door, tls, &edges.metrics);
         }
         let admin = Admin {
             registry: self.registry,
@@ -80,7 +90,7 @@ impl Parts {
             config: config.redacted(),
             clock: self.clock,
         };
-        listeners.admin(&config.admin.listen, &Arc::new(admin))?;
+        listeners.admin(Bound::to(&config.admin.listen)?, &Arc::new(admin));
         Ok(listeners)
     }
 
@@ -113,17 +123,14 @@ impl Parts {
         edges: &Edges,
         discovery: &Discovery,
         peers: Peers,
+        listener: &[SocketAddr],
     ) -> Result<outbound::Door, StartError> {
         let edge = edges.of(Direction::Outbound);
-        let mesh = outbound::Mesh::new(
-            discovery.clone(),
-            expected(config)?,
-            peers,
-            config.limits.message,
-            self.seed,
-        );
+        let mesh = outbound::Mesh::new(discovery.clone(), expected(config)?, peers, edge.clone(), self.seed);
+        // Far cards are checked and kept here, and say that this sidecar is their agent.
+        let stack = stage::Outbound::new(mesh, cards(config, listener)?);
         // What the pod may not call is refused before anything is looked up.
-        let stack = Narrow::new(mesh, config.outbound.allow.clone().into());
+        let stack = Narrow::new(stack, config.outbound.allow.clone().into());
         let stack = Limit::new(stack, limits(config));
         // Outermost, so that everything is counted.
         let stack = Observe::new(stack, Direction::Outbound, edge.metrics.clone(), self.drain.clone());
@@ -131,22 +138,34 @@ impl Parts {
         Ok(outbound::Door {
             hosts: hosts(config),
             allowed_origins: config.outbound.allowed_origins.clone(),
-            jsonrpc: jsonrpc::Server::new(edge.clone(), agent),
+            jsonrpc: jsonrpc::Server::new(edge.clone(), agent.clone()),
+            card: self.card_server(config, &edge, agent),
             discovery: discovery.clone(),
             http: jsonrpc::http_client(config.limits.connect),
             edge,
         })
     }
 
-    fn inbound(&self, config: &Config, edges: &Edges) -> Result<inbound::Door, StartError> {
+    fn inbound(
+        &self,
+        config: &Config,
+        edges: &Edges,
+        listener: &[SocketAddr],
+    ) -> Result<inbound::Door, StartError> {
         let edge = edges.of(Direction::Inbound);
         let http = jsonrpc::http_client(config.limits.connect);
-        let client = |agent: &config::AgentConfig| {
-            (agent.name.clone(), jsonrpc::Client::new(http.clone(), agent.url.clone(), edge.clone()))
+        let neighbour = |agent: &config::AgentConfig| {
+            let url = agent.url.clone();
+            let jsonrpc = jsonrpc::Client::new(http.clone(), url.clone(), edge.clone());
+            let card = card::Client::new(http.clone(), url.clone(), edge.clone(), self.clock.clone());
+            (agent.name.clone(), inbound::Neighbour::new(url, jsonrpc, card, config.cards.max_age))
         };
-        let local = inbound::Local::new(config.agents.iter().map(client).collect());
+        let local = inbound::Local::new(config.agents.iter().map(neighbour).collect());
+        // The local agents' cards say where the mesh reaches them.
+        let port = listener.first().map_or(config.discovery.port, SocketAddr::port);
+        let stack = stage::Inbound::new(local.clone(), &config.mesh.cluster_domain, port, &MESH_BINDINGS);
         // Nothing reaches an agent that policy has not permitted.
-        let stack = Enforce::new(local.clone(), Arc::new(rules(config)?));
+        let stack = Enforce::new(stack, Arc::new(rules(config)?));
         let stack = Limit::new(stack, limits(config));
         // Outermost, so that what is denied is counted too.
         let stack = Observe::new(stack, Direction::Inbound, edge.metrics.clone(), self.drain.clone());
@@ -155,9 +174,16 @@ impl Parts {
             local,
             home: config.mesh.home(),
             grpc: grpc::Server::new(edge.clone(), agent.clone()),
-            jsonrpc: jsonrpc::Server::new(edge.clone(), agent),
+            jsonrpc: jsonrpc::Server::new(edge.clone(), agent.clone()),
+            card: self.card_server(config, &edge, agent),
             edge,
         })
+    }
+
+    fn card_server(&self, config: &Config, edge: &Edge, agent: Agent) -> card::Server {
+        let now = u64::try_from(self.clock.now()).unwrap_or_default();
+        let since = UNIX_EPOCH + Duration::from_secs(now);
+        card::Server::new(edge.clone(), agent, config.cards.max_age, since)
     }
 }
 
@@ -172,6 +198,18 @@ impl Edges {
     fn of(&self, direction: Direction) -> Edge {
         Edge { direction, limit: self.limit, budget: self.budget.clone(), metrics: self.metrics.clone() }
     }
+}
+
+fn cards(config: &Config, listener: &[SocketAddr]) -> Result<stage::Settings, StartError> {
+    let keys = Key::load(&config.cards.keys).map_err(|error| StartError::Config(error.to_string()))?;
+    Ok(stage::Settings {
+        home: config.mesh.home(),
+        listener: listener.first().map(ToString::to_string).unwrap_or_default(),
+        bindings: LOCAL_BINDINGS.to_vec(),
+        keys,
+        max_age: config.cards.max_age,
+        limit: config.limits.message,
+    })
 }
 
 fn limits(config: &Config) -> Limits {

@@ -44,21 +44,24 @@ pub(super) struct Listeners {
     pub(super) drain: Drain,
 }
 
-impl Listeners {
-    fn bind(listen_on: &Listen) -> io::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+/// Sockets that listen, but that nobody accepts on yet.
+pub(super) struct Bound {
+    listeners: Vec<TcpListener>,
+    pub(super) addresses: Vec<SocketAddr>,
+}
+
+impl Bound {
+    pub(super) fn to(listen_on: &Listen) -> io::Result<Self> {
         let listeners = listen(&listen_on.addresses)?;
         let addresses = local(&listeners)?;
-        Ok((listeners, addresses))
+        Ok(Self { listeners, addresses })
     }
+}
 
+impl Listeners {
     /// The local agent's door; with `only`, for one agent.
-    pub(super) fn outbound(
-        &mut self,
-        listen_on: &Listen,
-        door: &Arc<outbound::Door>,
-        only: Option<&Name>,
-    ) -> io::Result<()> {
-        let (listeners, addresses) = Self::bind(listen_on)?;
+    pub(super) fn outbound(&mut self, bound: Bound, door: &Arc<outbound::Door>, only: Option<&Name>) {
+        let Bound { listeners, addresses } = bound;
         match only {
             Some(name) => {
                 self.addresses.ports.extend(addresses.into_iter().map(|address| (name.to_string(), address)));
@@ -77,18 +80,17 @@ impl Listeners {
             });
             self.tasks.push(task::spawn(serve));
         }
-        Ok(())
     }
 
     /// The mesh door.
     pub(super) fn inbound(
         &mut self,
-        listen_on: &Listen,
+        bound: Bound,
         door: &Arc<inbound::Door>,
         tls: Arc<ServerConfig>,
         metrics: &Metrics,
-    ) -> io::Result<()> {
-        let (listeners, addresses) = Self::bind(listen_on)?;
+    ) {
+        let Bound { listeners, addresses } = bound;
         self.addresses.inbound = addresses;
         let gate = Gate {
             acceptor: TlsAcceptor::from(tls),
@@ -110,12 +112,11 @@ impl Listeners {
             });
             self.tasks.push(task::spawn(serve));
         }
-        Ok(())
     }
 
     /// The operator's door.
-    pub(super) fn admin(&mut self, listen_on: &Listen, admin: &Arc<Admin>) -> io::Result<()> {
-        let (listeners, addresses) = Self::bind(listen_on)?;
+    pub(super) fn admin(&mut self, bound: Bound, admin: &Arc<Admin>) {
+        let Bound { listeners, addresses } = bound;
         self.addresses.admin = addresses;
         for listener in listeners {
             let admin = Arc::clone(admin);
@@ -133,7 +134,6 @@ impl Listeners {
             });
             self.tasks.push(task::spawn(serve));
         }
-        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! A2A over gRPC (specification §10): canonical bytes as they are, in tonic's frames.
 
 mod client;
+mod concluded;
 mod server;
 mod status;
 

@@ -2,6 +2,8 @@
 
 mod client;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub use client::{Client, http_client};
 use http::HeaderValue;

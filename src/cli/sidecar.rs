@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 
 use super::{Failure, Sidecar, environment};
-use crate::app::{App, write_ready_file};
+use crate::app::{Addresses, App, write_ready_file};
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::identity::Clock;
 use crate::telemetry::log::{self, Format};
@@ -39,7 +39,8 @@ async fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), Failure
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut app = App::start(config, Clock::system(), rand::random()).map_err(Failure::usage)?;
-    tracing::info!(addresses = %app.addresses.to_json(), "Listening");
+    let Addresses { outbound, inbound, admin, .. } = &app.addresses;
+    tracing::info!(?outbound, ?inbound, ?admin, version = env!("CARGO_PKG_VERSION"), "Listening");
     let told = tokio::select! {
         () = app.ready() => {
             if let Some(path) = ready_file {

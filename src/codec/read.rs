@@ -24,6 +24,15 @@ pub struct Reader<'a, 's> {
     reading: Reading,
 }
 
+/// The fields of a message that have come so far, one bit per index.
+#[derive(Debug, Default)]
+struct Seen {
+    /// With any value.
+    named: u32,
+    /// With a value that is not null.
+    given: u32,
+}
+
 /// Reads a text that is one message.
 ///
 /// # Errors
@@ -42,7 +51,7 @@ pub fn read(message: &'static Message, text: &str, reading: Reading, limit: usiz
 pub fn read_value(scan: &mut Scanner<'_>, limit: usize) -> Result<Vec<u8>> {
     let mut out = Writer::new(limit, 64);
     value::read(scan, &mut out)?;
-    Ok(out.finish())
+    out.finish()
 }
 
 impl<'a, 's> Reader<'a, 's> {
@@ -58,11 +67,11 @@ impl<'a, 's> Reader<'a, 's> {
     /// If it is no JSON, breaks the schema, or takes more than the limit on the wire.
     pub fn read(mut self, message: &'static Message) -> Result<Vec<u8>> {
         self.message(message)?;
-        Ok(self.out.finish())
+        self.out.finish()
     }
 
     fn message(&mut self, message: &'static Message) -> Result<()> {
-        let mut seen = 0;
+        let mut seen = Seen::default();
         let mut more = self.scan.begin_object()?;
         while more {
             let key = self.scan.key()?;
@@ -75,7 +84,7 @@ impl<'a, 's> Reader<'a, 's> {
             }
             more = self.scan.more(b'}')?;
         }
-        let missing = message.required & !seen;
+        let missing = message.required & !seen.given;
         if self.reading == Reading::Request && missing != 0 {
             let field = &message.fields[missing.trailing_zeros() as usize];
             return Err(
@@ -85,21 +94,22 @@ impl<'a, 's> Reader<'a, 's> {
         Ok(())
     }
 
-    fn member(&mut self, message: &'static Message, index: usize, seen: &mut u32) -> Result<()> {
+    fn member(&mut self, message: &'static Message, index: usize, seen: &mut Seen) -> Result<()> {
         let field = &message.fields[index];
+        if seen.named & (1 << index) != 0 {
+            return Err(Error::invalid("given twice"));
+        }
+        seen.named |= 1 << index;
         let is_value = matches!((field.kind, field.shape), (Kind::Value, Shape::One));
         if !is_value && self.scan.peek() == Some(b'n') && self.scan.take_literal("null") {
             return Ok(());
         }
-        if *seen & (1 << index) != 0 {
-            return Err(Error::invalid("given twice"));
-        }
         if let Some(rival) =
-            message.fields.iter().enumerate().find(|(at, _)| *seen & field.rivals & (1 << at) != 0)
+            message.fields.iter().enumerate().find(|(at, _)| seen.given & field.rivals & (1 << at) != 0)
         {
             return Err(Error::invalid(format!("given beside {}, of which only one may be", rival.1.json)));
         }
-        *seen |= 1 << index;
+        seen.given |= 1 << index;
         match field.shape {
             Shape::One => self.value(field.number, field.kind, field),
             Shape::Many => self.list(field),
@@ -162,7 +172,11 @@ impl<'a, 's> Reader<'a, 's> {
     /// Base64 in either alphabet, padded or not. The usual spelling is decoded in place.
     fn bytes(&mut self, number: u32) -> Result<()> {
         let text = self.scan.string()?;
+        let padded = text.len();
         let text = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(&text);
+        if text.len() < padded && text.len() % 4 == 0 {
+            return Err(Error::invalid("not base64"));
+        }
         let length = text.len() / 4 * 3 + text.len() % 4 * 3 / 4;
         let decoded = self.out.fill(number, length, |room| {
             let decoded = base64_simd::STANDARD_NO_PAD.decode(text.as_bytes(), room.as_out());

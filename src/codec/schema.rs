@@ -61,6 +61,13 @@ pub enum Kind {
     Value,
 }
 
+impl Kind {
+    /// Whether the value is a message, which may come in pieces.
+    pub fn is_message(self) -> bool {
+        matches!(self, Self::Message(_) | Self::Struct | Self::Timestamp | Self::Value)
+    }
+}
+
 /// How many values a field has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Shape {
@@ -113,10 +120,13 @@ impl Message {
         self.fields.iter().position(|field| field.json == name || field.proto == name)
     }
 
-    /// The index of the field whose name differs from this one in case alone, if at all.
+    /// The index of the field whose name differs from this one in case alone, if at all. Letters beyond ASCII count as
+    /// what they are in another case: to some readers of JSON `ſ` is an `s`.
     pub fn by_name_ignoring_case(&self, name: &str) -> Option<usize> {
-        let same =
-            |field: &Field| field.json.eq_ignore_ascii_case(name) || field.proto.eq_ignore_ascii_case(name);
+        let folded: String = name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+        let same = |field: &Field| {
+            field.json.eq_ignore_ascii_case(&folded) || field.proto.eq_ignore_ascii_case(&folded)
+        };
         self.fields.iter().position(same)
     }
 }
@@ -181,6 +191,7 @@ mod tests {
         assert_eq!(TASK.by_name("context_id"), Some(index));
         assert_eq!(TASK.by_name("contextID"), None);
         assert_eq!(TASK.by_name_ignoring_case("CONTEXT_ID"), Some(index));
+        assert_eq!(MESSAGE.by_name_ignoring_case("taſ\u{212A}ID"), MESSAGE.by_name("taskId"));
         assert_eq!(TASK.by_number(2), Some(index));
         assert_eq!(TASK.by_number(0), None);
         assert_eq!(TASK.by_number(u32::MAX), None);

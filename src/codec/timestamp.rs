@@ -1,6 +1,7 @@
 //! `google.protobuf.Timestamp` ⇄ RFC 3339.
 
-use super::wire::{Fields, Writer};
+use super::pieces::Pieces;
+use super::wire::Writer;
 use super::{Cause, Error, Result};
 
 /// 0001-01-01T00:00:00Z
@@ -32,9 +33,9 @@ pub(super) fn read(text: &str, out: &mut Writer) -> Result<()> {
 
 /// Writes the message as RFC 3339 in UTC, with as many digits of a second as are needed: 0, 3, 6 or 9.
 #[expect(clippy::cast_possible_wrap, reason = "protobuf writes negative numbers as their two's complement")]
-pub(super) fn write(wire: &[u8], out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn write(wire: &Pieces<'_>, out: &mut Vec<u8>) -> Result<()> {
     let (mut seconds, mut nanos) = (0, 0);
-    for field in Fields::new(wire) {
+    for field in wire.fields() {
         let field = field?;
         match field.number {
             1 => seconds = field.value.varint()? as i64,

@@ -3,9 +3,9 @@
 //! An integral double prints as an integer. Where the double alone would print another text than was read, that text
 //! travels beside it in field [`EXACT_NUMBER`], which any other reader of protobuf skips.
 
-use std::borrow::Cow;
 use std::io::Write as _;
 
+use super::pieces::Pieces;
 use super::text::{Scanner, number_len, write_string};
 use super::wire::{Fields, Value as Wire, Writer};
 use super::{Cause, DEPTH_MAX, EXACT_NUMBER, Error, Result};
@@ -74,7 +74,7 @@ fn read_number(text: &str, out: &mut Writer) -> Result<()> {
     }
     out.double(2, number)?;
     let natural = text.len() <= SURELY_EXACT && text.bytes().all(|byte| byte.is_ascii_digit());
-    if natural || default_text(number) == text { Ok(()) } else { out.bytes(EXACT_NUMBER, text.as_bytes()) }
+    if natural || default_text(number) == text { Ok(()) } else { out.private(EXACT_NUMBER, text.as_bytes()) }
 }
 
 /// How a double prints when nothing says how it was written: integers as such below 10²¹, the shortest text that reads
@@ -89,7 +89,7 @@ fn default_text(number: f64) -> String {
 }
 
 /// Writes a `Struct` as an object: every entry, in order; duplicates travel.
-pub(super) fn write_struct(wire: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn write_struct(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -> Result<()> {
     if depth > DEPTH_MAX {
         return Err(Cause::TooDeep.into());
     }
@@ -111,17 +111,17 @@ pub(super) fn write_struct(wire: &[u8], depth: usize, out: &mut Vec<u8>) -> Resu
 pub(super) struct Entry<'a> {
     pub(super) key: &'a str,
     /// A `Value`.
-    pub(super) value: Cow<'a, [u8]>,
+    pub(super) value: Pieces<'a>,
 }
 
 impl<'a> Entry<'a> {
     fn read(wire: &'a [u8]) -> Result<Self> {
-        let mut entry = Self { key: "", value: Cow::Borrowed(&[]) };
+        let mut entry = Self { key: "", value: Pieces::default() };
         for field in Fields::new(wire) {
             let field = field?;
             match field.number {
                 1 => entry.key = field.value.text()?,
-                2 => merge(&mut entry.value, field.value.bytes()?),
+                2 => entry.value.push(field.value.bytes()?),
                 _ => {}
             }
         }
@@ -130,25 +130,16 @@ impl<'a> Entry<'a> {
 }
 
 /// The entries of a `Struct`, in order.
-pub(super) fn entries(wire: &[u8]) -> impl Iterator<Item = Result<Entry<'_>>> {
-    Fields::new(wire).filter_map(|field| match field {
+pub(super) fn entries<'a>(wire: &Pieces<'a>) -> impl Iterator<Item = Result<Entry<'a>>> {
+    wire.fields().filter_map(|field| match field {
         Ok(field) if field.number == 1 => Some(field.value.bytes().and_then(Entry::read)),
         Ok(_) => None,
         Err(error) => Some(Err(error)),
     })
 }
 
-/// A message that comes in pieces is the pieces one after the other.
-pub(super) fn merge<'a>(whole: &mut Cow<'a, [u8]>, piece: &'a [u8]) {
-    if whole.is_empty() {
-        *whole = Cow::Borrowed(piece);
-    } else {
-        whole.to_mut().extend_from_slice(piece);
-    }
-}
-
 /// The text of a `Value` that is one.
-pub(super) fn text(wire: &[u8]) -> Result<Option<&str>> {
+pub(super) fn text<'a>(wire: &Pieces<'a>) -> Result<Option<&'a str>> {
     Ok(match Parsed::read(wire)?.content {
         Content::Text(text) => Some(text),
         _ => None,
@@ -164,19 +155,23 @@ struct Parsed<'a> {
 /// What a `Value` holds: of several kinds the last, of one kind in pieces all of them.
 enum Content<'a> {
     Bool(bool),
-    List(Cow<'a, [u8]>),
+    List(Pieces<'a>),
     Null,
     Number(f64),
-    Struct(Cow<'a, [u8]>),
+    Struct(Pieces<'a>),
     Text(&'a str),
 }
 
 /// Writes a `Value` as JSON. `depth` is how many messages it is nested in.
-pub(super) fn write(wire: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn write(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -> Result<()> {
     if depth > DEPTH_MAX {
         return Err(Cause::TooDeep.into());
     }
     let Parsed { content, exact } = Parsed::read(wire)?;
+    if exact.is_some() && depth == DEPTH_MAX {
+        // As deep as a reader that steps over the text allows.
+        return Err(Cause::TooDeep.into());
+    }
     match content {
         Content::Number(number) => return write_number(number, exact, out),
         _ if exact.is_some() => {
@@ -193,9 +188,9 @@ pub(super) fn write(wire: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<()> 
 }
 
 impl<'a> Parsed<'a> {
-    fn read(wire: &'a [u8]) -> Result<Self> {
+    fn read(wire: &Pieces<'a>) -> Result<Self> {
         let mut parsed = Self { content: Content::Null, exact: None };
-        for field in Fields::new(wire) {
+        for field in wire.fields() {
             let field = field?;
             if field.number == EXACT_NUMBER {
                 parsed.exact = Some(field.value.text()?);
@@ -216,13 +211,13 @@ impl<'a> Content<'a> {
             3 => Self::Text(wire.text()?),
             4 => Self::Bool(wire.varint()? != 0),
             5 => {
-                let mut whole = if let Self::Struct(whole) = self { whole } else { Cow::Borrowed(&[][..]) };
-                merge(&mut whole, wire.bytes()?);
+                let mut whole = if let Self::Struct(whole) = self { whole } else { Pieces::default() };
+                whole.push(wire.bytes()?);
                 Self::Struct(whole)
             }
             6 => {
-                let mut whole = if let Self::List(whole) = self { whole } else { Cow::Borrowed(&[][..]) };
-                merge(&mut whole, wire.bytes()?);
+                let mut whole = if let Self::List(whole) = self { whole } else { Pieces::default() };
+                whole.push(wire.bytes()?);
                 Self::List(whole)
             }
             _ => self,
@@ -230,19 +225,19 @@ impl<'a> Content<'a> {
     }
 }
 
-fn write_list(wire: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<()> {
+fn write_list(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -> Result<()> {
     if depth > DEPTH_MAX {
         return Err(Cause::TooDeep.into());
     }
     out.push(b'[');
     let mut index = 0;
-    for field in Fields::new(wire) {
+    for field in wire.fields() {
         let field = field?;
         if field.number == 1 {
             if index > 0 {
                 out.push(b',');
             }
-            write(field.value.bytes()?, depth + 1, out).map_err(|error| error.at(index))?;
+            write(&field.value.bytes()?.into(), depth + 1, out).map_err(|error| error.at(index))?;
             index += 1;
         }
     }

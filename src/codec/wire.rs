@@ -255,9 +255,13 @@ impl Writer {
     }
 
     /// The message.
-    pub fn finish(self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// If it is too large: lengths may have taken more room than was left for them.
+    pub fn finish(self) -> Result<Vec<u8>> {
         debug_assert!(self.open.is_empty());
-        self.out
+        self.check()?;
+        Ok(self.out)
     }
 
     fn check(&self) -> Result<()> {
@@ -334,6 +338,17 @@ impl Writer {
         self.check()
     }
 
+    /// Writes a field with a length that other readers step over, which prost counts as one more level of nesting.
+    ///
+    /// # Errors
+    /// If the message is nested as deep as allowed, or the whole gets too large.
+    pub fn private(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
+        if self.open.len() == DEPTH_MAX {
+            return Err(Cause::TooDeep.into());
+        }
+        self.bytes(number, bytes)
+    }
+
     /// Writes a field of `length` bytes that `fill` writes into the room it is given. If that fails, nothing is written.
     ///
     /// # Errors
@@ -403,7 +418,7 @@ mod tests {
         for _ in lengths {
             writer.end();
         }
-        writer.finish()
+        writer.finish().unwrap()
     }
 
     /// The same, built from the inside out.
@@ -439,7 +454,7 @@ mod tests {
         let mut writer = Writer::new(1000, 0);
         writer.bytes(2, b"id").unwrap();
         writer.int32(3, -7).unwrap();
-        let read = crate::proto::GetTaskRequest::decode(&writer.finish()[..]).unwrap();
+        let read = crate::proto::GetTaskRequest::decode(&writer.finish().unwrap()[..]).unwrap();
         assert_eq!((read.id.as_str(), read.history_length), ("id", Some(-7)));
     }
 

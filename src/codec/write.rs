@@ -1,9 +1,10 @@
 //! Wire bytes → JSON text: in the order of the wire, in one pass. Where a field comes in pieces, which protobuf allows,
 //! the message is written once more field by field, merged by protobuf's rules.
 
-use std::borrow::Cow;
+use std::collections::HashSet;
 use std::io::Write as _;
 
+use super::pieces::Pieces;
 use super::schema::{Enum, Field, Kind, Message, Shape};
 use super::text::write_string;
 use super::value::Entry;
@@ -15,7 +16,7 @@ use super::{CARRIED, Cause, DEPTH_MAX, Error, Result, timestamp, value};
 /// # Errors
 /// If the bytes are no protobuf of that message, nest too deep, or carry a member that may not be carried.
 pub fn write(message: &'static Message, wire: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    write_message(message, wire, 0, out)
+    write_message(message, &wire.into(), 0, false, out)
 }
 
 /// Writes a `google.protobuf.Value` as JSON.
@@ -23,19 +24,29 @@ pub fn write(message: &'static Message, wire: &[u8], out: &mut Vec<u8>) -> Resul
 /// # Errors
 /// As [`write()`].
 pub fn write_value(wire: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    value::write(wire, 0, out)
+    value::write(&wire.into(), 0, out)
 }
 
-fn write_message(message: &'static Message, wire: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<()> {
+/// `merging`: whether a message further out came in pieces. Then this one is not tried in one pass first, or each level
+/// would double the work of those below it.
+fn write_message(
+    message: &'static Message,
+    wire: &Pieces<'_>,
+    depth: usize,
+    merging: bool,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     if depth > DEPTH_MAX {
         return Err(Cause::TooDeep.into());
     }
     let start = out.len();
-    let mut object = Object { message, depth, out, seen: 0, carried: 0, empty: true };
+    let mut object = Object { message, depth, merging, out, seen: 0, carried: 0, empty: true };
     object.out.push(b'{');
-    if message.has_map || !object.in_order(wire)? {
+    if merging || message.has_map {
+        object.merged(wire)?;
+    } else if !object.in_order(wire)? {
         object.out.truncate(start + 1);
-        object = Object { message, depth, out, seen: 0, carried: 0, empty: true };
+        object = Object { message, depth, merging: true, out, seen: 0, carried: 0, empty: true };
         object.merged(wire)?;
     }
     object.finish()
@@ -45,6 +56,7 @@ fn write_message(message: &'static Message, wire: &[u8], depth: usize, out: &mut
 struct Object<'o> {
     message: &'static Message,
     depth: usize,
+    merging: bool,
     out: &'o mut Vec<u8>,
     /// The fields that were written, one bit per index.
     seen: u32,
@@ -55,12 +67,13 @@ struct Object<'o> {
 
 impl Object<'_> {
     /// Writes the fields as they come; `false` if one comes in pieces.
-    fn in_order(&mut self, wire: &[u8]) -> Result<bool> {
-        let mut open = None;
-        for field in Fields::new(wire) {
+    fn in_order(&mut self, wire: &Pieces<'_>) -> Result<bool> {
+        // The list that is being written, and the index of its last element.
+        let mut open: Option<(usize, usize)> = None;
+        for field in wire.fields() {
             let field = field?;
             let index = self.message.by_number(field.number);
-            if open.is_some() && open != index {
+            if open.is_some_and(|(list, _)| Some(list) != index) {
                 self.out.push(b']');
                 open = None;
             }
@@ -71,8 +84,9 @@ impl Object<'_> {
                 continue;
             };
             let schema = &self.message.fields[index];
-            if open.is_some() {
+            if let Some((_, element)) = &mut open {
                 self.out.push(b',');
+                *element += 1;
             } else {
                 if self.seen & (1 << index | schema.rivals) != 0 {
                     return Ok(false);
@@ -80,10 +94,13 @@ impl Object<'_> {
                 self.key(index);
                 if schema.shape == Shape::Many {
                     self.out.push(b'[');
-                    open = Some(index);
+                    open = Some((index, 0));
                 }
             }
-            self.value(schema, field.value).map_err(|error| error.within(schema.json))?;
+            self.value(schema, field.value).map_err(|error| match open {
+                Some((_, element)) => error.at(element).within(schema.json),
+                None => error.within(schema.json),
+            })?;
         }
         if open.is_some() {
             self.out.push(b']');
@@ -93,9 +110,9 @@ impl Object<'_> {
 
     /// Writes the fields by their index, each merged from its pieces: of single values the last counts, messages are
     /// put together, lists go on, of a oneof the last member stays.
-    fn merged(&mut self, wire: &[u8]) -> Result<()> {
+    fn merged(&mut self, wire: &Pieces<'_>) -> Result<()> {
         let mut pieces: Vec<Vec<Wire<'_>>> = vec![Vec::new(); self.message.fields.len()];
-        for field in Fields::new(wire) {
+        for field in wire.fields() {
             let field = field?;
             let Some(index) = self.message.by_number(field.number) else {
                 if field.number == CARRIED {
@@ -113,12 +130,12 @@ impl Object<'_> {
         }
         for (index, pieces) in pieces.iter().enumerate() {
             let field = &self.message.fields[index];
-            if let Some(last) = pieces.last() {
+            if !pieces.is_empty() {
                 self.key(index);
                 let written = match field.shape {
                     Shape::Many => self.list(field, pieces),
                     Shape::Map => self.map(field, pieces),
-                    Shape::One => self.single(field, pieces, *last),
+                    Shape::One => self.single(field, pieces),
                 };
                 written.map_err(|error| error.within(field.json))?;
             }
@@ -140,28 +157,15 @@ impl Object<'_> {
 
     /// Of entries with the same key the last counts.
     fn map(&mut self, field: &'static Field, entries: &[Wire<'_>]) -> Result<()> {
-        let mut unique: Vec<(&str, Wire<'_>)> = Vec::new();
-        for entry in entries {
-            let default = match field.kind {
-                Kind::String | Kind::Message(_) => Wire::Len(&[]),
-                _ => Wire::Varint(0),
-            };
-            let (mut key, mut value) = ("", default);
-            for field in Fields::new(entry.bytes()?) {
-                let field = field?;
-                match field.number {
-                    1 => key = field.value.text()?,
-                    2 => value = field.value,
-                    _ => {}
-                }
-            }
-            match unique.iter_mut().find(|(known, _)| *known == key) {
-                Some(known) => known.1 = value,
-                None => unique.push((key, value)),
+        let (mut unique, mut keys) = (Vec::new(), HashSet::new());
+        for entry in entries.iter().rev() {
+            let entry = MapEntry::read(field.kind, entry.bytes()?)?;
+            if keys.insert(entry.key) {
+                unique.push(entry);
             }
         }
         self.out.push(b'{');
-        for (index, (key, value)) in unique.into_iter().enumerate() {
+        for (index, MapEntry { key, pieces }) in unique.iter().rev().enumerate() {
             if index > 0 {
                 self.out.push(b',');
             }
@@ -169,22 +173,23 @@ impl Object<'_> {
             self.out.push(b':');
             // The entry is a message too.
             self.depth += 1;
-            self.value(field, value).map_err(|error| error.within(key))?;
+            self.single(field, pieces).map_err(|error| error.within(key))?;
             self.depth -= 1;
         }
         self.out.push(b'}');
         Ok(())
     }
 
-    fn single(&mut self, field: &'static Field, pieces: &[Wire<'_>], last: Wire<'_>) -> Result<()> {
-        if !matches!(field.kind, Kind::Message(_) | Kind::Struct | Kind::Timestamp | Kind::Value) {
-            return self.value(field, last);
+    /// One value of its pieces: all of a message, the last of anything else.
+    fn single(&mut self, field: &'static Field, pieces: &[Wire<'_>]) -> Result<()> {
+        if field.kind.is_message() {
+            let mut whole = Pieces::default();
+            for piece in pieces {
+                whole.push(piece.bytes()?);
+            }
+            return self.nested(field.kind, &whole);
         }
-        let mut whole = Cow::Borrowed(&[][..]);
-        for piece in pieces {
-            value::merge(&mut whole, piece.bytes()?);
-        }
-        self.value(field, Wire::Len(&whole))
+        pieces.last().map_or(Ok(()), |last| self.value(field, *last))
     }
 
     /// Starts a member.
@@ -203,7 +208,6 @@ impl Object<'_> {
     }
 
     fn value(&mut self, field: &'static Field, wire: Wire<'_>) -> Result<()> {
-        let depth = self.depth + 1;
         match field.kind {
             Kind::Bool if wire.varint()? == 0 => self.out.extend_from_slice(b"false"),
             Kind::Bool => self.out.extend_from_slice(b"true"),
@@ -214,13 +218,22 @@ impl Object<'_> {
             }
             Kind::Enum(list) => self.enumerated(list, wire.int32()?)?,
             Kind::Int32 => self.number(wire.int32()?)?,
-            Kind::Message(message) => return write_message(message, wire.bytes()?, depth, self.out),
             Kind::String => write_string(self.out, wire.text()?),
-            Kind::Struct => return value::write_struct(wire.bytes()?, depth, self.out),
-            Kind::Timestamp => return timestamp::write(wire.bytes()?, self.out),
-            Kind::Value => return value::write(wire.bytes()?, depth, self.out),
+            Kind::Message(_) | Kind::Struct | Kind::Timestamp | Kind::Value => {
+                return self.nested(field.kind, &wire.bytes()?.into());
+            }
         }
         Ok(())
+    }
+
+    fn nested(&mut self, kind: Kind, wire: &Pieces<'_>) -> Result<()> {
+        let depth = self.depth + 1;
+        match kind {
+            Kind::Message(message) => write_message(message, wire, depth, self.merging, self.out),
+            Kind::Struct => value::write_struct(wire, depth, self.out),
+            Kind::Timestamp => timestamp::write(wire, self.out),
+            _ => value::write(wire, depth, self.out),
+        }
     }
 
     /// By name; a number without a name in this version as it is.
@@ -239,7 +252,7 @@ impl Object<'_> {
     /// Writes members that the schema does not know, unless a name is, but for case, one that it does: nothing may be
     /// smuggled past who looks at the known fields.
     fn carry(&mut self, wire: &[u8]) -> Result<()> {
-        for entry in value::entries(wire) {
+        for entry in value::entries(&wire.into()) {
             let Entry { key, value } = entry?;
             if let Some(index) = self.message.by_name_ignoring_case(key) {
                 self.carry_enum(index, key, &value).map_err(|error| error.within(key))?;
@@ -251,7 +264,7 @@ impl Object<'_> {
     }
 
     /// The one known name that may be carried: an enum's, with a text that is none of its values.
-    fn carry_enum(&mut self, index: usize, key: &str, value: &[u8]) -> Result<()> {
+    fn carry_enum(&mut self, index: usize, key: &str, value: &Pieces<'_>) -> Result<()> {
         let field = &self.message.fields[index];
         let unheard_of = match field.kind {
             Kind::Enum(list) if key == field.json => {
@@ -290,6 +303,32 @@ impl Object<'_> {
         }
         self.out.push(b'}');
         Ok(())
+    }
+}
+
+/// An entry of a map.
+struct MapEntry<'a> {
+    key: &'a str,
+    /// The pieces of the value, after the value that it has by default.
+    pieces: Vec<Wire<'a>>,
+}
+
+impl<'a> MapEntry<'a> {
+    fn read(kind: Kind, wire: &'a [u8]) -> Result<Self> {
+        let default = match kind {
+            Kind::Bool | Kind::Enum(_) | Kind::Int32 => Wire::Varint(0),
+            _ => Wire::Len(&[]),
+        };
+        let mut entry = Self { key: "", pieces: vec![default] };
+        for field in Fields::new(wire) {
+            let field = field?;
+            match field.number {
+                1 => entry.key = field.value.text()?,
+                2 => entry.pieces.push(field.value),
+                _ => {}
+            }
+        }
+        Ok(entry)
     }
 }
 
@@ -332,5 +371,35 @@ mod tests {
         write(&schema::MESSAGE, &wire, &mut out).unwrap();
         let expected = r#"{"messageId":"last","parts":[{"text":"a"},{"text":"b"}]}"#;
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_value_of_a_map_in_pieces_is_put_together_and_of_equal_keys_the_last_counts() {
+        let entry = b"\x0a\x11\x0a\x01k\x12\x03\x0a\x01a\x12\0\x12\x03\x0a\x01b\x18\x01";
+        let list = |wire: &[u8]| {
+            let mut out = Vec::new();
+            write(&schema::SECURITY_REQUIREMENT, wire, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(list(entry), r#"{"schemes":{"k":{"list":["a","b"]}}}"#);
+        let again = [&entry[..], b"\x0a\x03\x0a\x01k"].concat();
+        assert_eq!(list(&again), r#"{"schemes":{"k":{}}}"#);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_found_where_it_is() {
+        use super::super::wire::append;
+        let mut parts = Vec::new();
+        append(&mut parts, 5, b"\x0a\x01a");
+        append(&mut parts, 5, b"\x0a\x01\xff");
+        let path = |wire: &[u8]| write(&schema::MESSAGE, wire, &mut Vec::new()).unwrap_err().path();
+        assert_eq!(path(&parts), "parts[1].text");
+        append(&mut parts, 1, b"m");
+        append(&mut parts, 5, b"");
+        assert_eq!(path(&parts), "parts[1].text");
+        let mut wire = Vec::new();
+        append(&mut wire, 1, b"m");
+        append(&mut wire, 6, b"\x0a\x0e\x0a\x01k\x12\x09\x11\0\0\0\0\0\0\xf0\x7f");
+        assert_eq!(path(&wire), "metadata.k");
     }
 }

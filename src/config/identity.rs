@@ -62,7 +62,7 @@ impl Identity {
     pub(super) fn check(check: &Check<'_>, field: Field<RawIdentity>) -> Result<Self, Refused> {
         let raw = field.or_default()?;
         let source = Source::check(check, raw.files, raw.issuer, raw.workload_api);
-        let server = check.or(SERVER.to_owned(), raw.server, words::spiffe_pattern);
+        let server = check.or(SERVER.to_owned(), raw.server, words::spiffe_template);
         let servers = check.by_name(raw.servers, |id| check.read(&id, words::spiffe_pattern));
         Ok(Self { source: source?, server: server?, servers: servers? })
     }

@@ -4,6 +4,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::a2a::{Home, NamePattern, is_label};
+use crate::identity::{Pattern, PatternTemplate};
 
 /// The longest duration: anything beyond is a slip, and adding it to the present must not overflow.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -48,8 +49,19 @@ pub(super) fn name_pattern(text: &str, home: &Home) -> Result<NamePattern, Strin
 
 /// A pattern of SPIFFE IDs.
 pub(super) fn spiffe_pattern(text: &str) -> Result<String, String> {
+    let pattern = Pattern::parse(spiffe(text)?);
+    pattern.map(|_| text.to_owned()).map_err(|error| format!("is no pattern of SPIFFE IDs: {error}"))
+}
+
+/// A pattern of SPIFFE IDs with places to fill in.
+pub(super) fn spiffe_template(text: &str) -> Result<String, String> {
+    let template = PatternTemplate::parse(spiffe(text)?);
+    template.map(|_| text.to_owned()).map_err(|error| format!("is no pattern of SPIFFE IDs: {error}"))
+}
+
+fn spiffe(text: &str) -> Result<&str, String> {
     match text.strip_prefix("spiffe://") {
-        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(text.to_owned()),
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(text),
         _ => Err("is no SPIFFE ID: write spiffe://TRUST-DOMAIN/PATH".to_owned()),
     }
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tonic::body::Body;
 
 use super::Local;
 use crate::a2a::{DRAGOMAN_AGENT, Fault, Home, Name, Reason, without_port};
-use crate::binding::{Arrival, Edge, grpc, jsonrpc};
+use crate::binding::{Arrival, Edge, card, grpc, jsonrpc, refusal};
 use crate::identity::SpiffeId;
 
 /// Answers peers.
@@ -22,6 +22,8 @@ pub struct Door {
     pub grpc: grpc::Server,
     /// JSON-RPC calls of peers without a sidecar.
     pub jsonrpc: jsonrpc::Server,
+    /// Cards.
+    pub card: card::Server,
     /// Where refusals are counted.
     pub edge: Edge,
 }
@@ -37,7 +39,7 @@ impl Door {
                 return if is_grpc {
                     grpc::refuse(&fault, request.headers())
                 } else {
-                    plain(fault.row().http, fault.message())
+                    refusal(fault.row().http, &fault)
                 };
             }
         };
@@ -46,8 +48,16 @@ impl Door {
             return self.grpc.serve(request, arrival).await;
         }
         match (request.method(), request.uri().path()) {
+            (_, path) if let Some(document) = card::Document::at(path) => {
+                self.card.serve(document, request, arrival).await
+            }
             (&Method::POST, "/") => self.jsonrpc.serve(request, arrival).await,
-            (_, path) => plain(StatusCode::NOT_FOUND, &format!("nothing at {path}: gRPC, or JSON-RPC at /")),
+            (_, path) => {
+                let what = format!("nothing at {path}: gRPC, or JSON-RPC at /");
+                let fault = Fault::new(Reason::InvalidRequest, what);
+                self.edge.metrics.refused(self.edge.direction, &fault);
+                refusal(StatusCode::NOT_FOUND, &fault)
+            }
         }
     }
 
@@ -75,13 +85,4 @@ impl Door {
 fn authority<'a>(uri: &'a http::Uri, headers: &'a HeaderMap) -> &'a str {
     let host = || headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     uri.authority().map_or_else(host, |authority| authority.as_str())
-}
-
-fn plain(status: StatusCode, message: &str) -> Response<Body> {
-    let mut response = Response::new(Body::new(http_body_util::Full::from(format!("{message}\n"))));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
 }

@@ -3,29 +3,124 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tower::Service;
+use http::{HeaderValue, Uri};
+use tokio::time::{Instant, timeout};
+use tower::{Service, ServiceExt as _};
 
-use crate::a2a::{Call, Fault, Name, Reason, Reply};
-use crate::binding::jsonrpc;
+use crate::a2a::{A2A_VERSION, Binding, Body, Call, Fault, Name, Operation, Params, Reason, Reply};
+use crate::binding::{card, jsonrpc};
+use crate::card::agent_url;
+
+/// How long an agent's card may take when a call waits to know where to go.
+const CARD_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Hands calls over to the agent that they name.
 #[derive(Clone, Debug)]
 pub struct Local {
-    agents: Arc<HashMap<Name, jsonrpc::Client>>,
+    agents: Arc<HashMap<Name, Neighbour>>,
+}
+
+/// An agent of this pod, and where it serves what.
+#[derive(Clone, Debug)]
+pub struct Neighbour(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    url: Uri,
+    jsonrpc: jsonrpc::Client,
+    card: card::Client,
+    max_age: Duration,
+    known: ArcSwapOption<Known>,
+}
+
+/// What the agent's card said last.
+#[derive(Debug)]
+struct Known {
+    since: Instant,
+    url: Uri,
+    /// The protocol version in the agent's own spelling: some SDKs compare it letter by letter.
+    version: Option<HeaderValue>,
+}
+
+impl Neighbour {
+    /// An agent at `url`, whose card is believed for `max_age`.
+    pub fn new(url: Uri, jsonrpc: jsonrpc::Client, card: card::Client, max_age: Duration) -> Self {
+        Self(Arc::new(Inner { url, jsonrpc, card, max_age, known: ArcSwapOption::empty() }))
+    }
+
+    async fn send(self, mut call: Call) -> Result<Reply, Fault> {
+        if call.operation == Operation::GetAgentCard {
+            return self.0.card.clone().oneshot(call).await;
+        }
+        let known = self.known(&call).await;
+        let url = known.as_ref().map_or_else(|| self.0.url.clone(), |known| known.url.clone());
+        if let Some(version) = known.and_then(|known| known.version.clone())
+            && call.params.get(&A2A_VERSION).is_none()
+        {
+            call.params.set(A2A_VERSION, version);
+        }
+        self.0.jsonrpc.at(url).oneshot(call).await
+    }
+
+    /// What the card says, asked for again when it is old. An agent that does not answer has said nothing yet.
+    async fn known(&self, call: &Call) -> Option<Arc<Known>> {
+        let now = Instant::now();
+        let known = self.0.known.load_full();
+        if let Some(known) = &known {
+            if now.duration_since(known.since) < self.0.max_age {
+                return Some(Arc::clone(known));
+            }
+            // Only one call asks again; others go on with what was known.
+            let again = Known { since: now, url: known.url.clone(), version: known.version.clone() };
+            self.0.known.store(Some(Arc::new(again)));
+        }
+        match timeout(CARD_PATIENCE, self.ask(call)).await {
+            Ok(Some(asked)) => {
+                let asked = Arc::new(asked);
+                self.0.known.store(Some(Arc::clone(&asked)));
+                Some(asked)
+            }
+            Ok(None) | Err(_) => known,
+        }
+    }
+
+    async fn ask(&self, call: &Call) -> Option<Known> {
+        let plain = |url: &Uri| Known { since: Instant::now(), url: url.clone(), version: None };
+        let call = Call {
+            operation: Operation::GetAgentCard,
+            body: bytes::Bytes::new(),
+            params: Params::default(),
+            ..call.clone()
+        };
+        match self.0.card.clone().oneshot(call).await {
+            Ok(Reply { body: Body::Once(wire), .. }) => {
+                let spot = agent_url(&wire, Binding::Jsonrpc, &self.0.url).ok().flatten();
+                Some(spot.map_or_else(
+                    || plain(&self.0.url),
+                    |spot| Known {
+                        since: Instant::now(),
+                        url: spot.url,
+                        version:
+                            HeaderValue::try_from(spot.version).ok().filter(|version| !version.is_empty()),
+                    },
+                ))
+            }
+            // It answered, but has no card that could be read: its URL is all there is.
+            Err(fault) if fault.reason() != Reason::AgentUnreachable => Some(plain(&self.0.url)),
+            Ok(_) | Err(_) => None,
+        }
+    }
 }
 
 impl Local {
-    /// These agents, each with the client that reaches it.
-    pub fn new(agents: HashMap<Name, jsonrpc::Client>) -> Self {
+    /// These agents.
+    pub fn new(agents: HashMap<Name, Neighbour>) -> Self {
         Self { agents: Arc::new(agents) }
-    }
-
-    /// Who they are.
-    pub fn names(&self) -> impl Iterator<Item = &Name> {
-        self.agents.keys()
     }
 
     /// Whether that one is among them.
@@ -35,7 +130,7 @@ impl Local {
 
     /// The only one, if there is only one.
     pub fn only(&self) -> Option<&Name> {
-        let mut names = self.names();
+        let mut names = self.agents.keys();
         names.next().filter(|_| names.next().is_none())
     }
 }
@@ -51,7 +146,7 @@ impl Service<Call> for Local {
 
     fn call(&mut self, call: Call) -> Self::Future {
         match self.agents.get(&call.agent) {
-            Some(client) => client.clone().call(call),
+            Some(agent) => agent.clone().send(call).boxed(),
             None => {
                 let fault = Fault::new(Reason::AgentNotFound, format!("no agent {} here", call.agent));
                 std::future::ready(Err(fault.never_processed())).boxed()

@@ -71,6 +71,11 @@ impl Budget {
 }
 
 impl Held {
+    /// Gives everything back, because what was read has been handed on.
+    pub fn free(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     fn add(&self, permit: OwnedSemaphorePermit) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *held {
@@ -158,6 +163,19 @@ mod tests {
         drop(held);
         let (third, _held) = budget.count(Full::new(Bytes::from_static(b"x")));
         assert_eq!(third.collect().await.unwrap().to_bytes(), "x");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_handed_on_is_free_again_while_the_body_goes_on() {
+        let budget = Budget::new(1024);
+        let pieces = futures_util::stream::iter(
+            [1, 2, 3].map(|_| Ok::<_, BoxError>(Frame::data(Bytes::from(vec![0; 1024])))),
+        );
+        let (mut body, held) = budget.count(http_body_util::StreamBody::new(pieces));
+        for _ in 0..3 {
+            assert!(body.frame().await.unwrap().is_ok());
+            held.free();
+        }
     }
 
     #[tokio::test(start_paused = true)]

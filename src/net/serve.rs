@@ -22,6 +22,9 @@ use crate::drain::{Drain, Stage};
 
 /// How long a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many requests may be given up before they were looked at: callers that leave in crowds are no attack here, where
+/// every peer is known by its certificate.
+const RESETS_MAX: usize = 10_000;
 /// How long to wait before accepting again when the machine has no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -40,6 +43,7 @@ impl Http {
             .initial_stream_window_size(stream_window)
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEADERS_MAX)
+            .max_pending_accept_reset_streams(RESETS_MAX)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
         Self(http)

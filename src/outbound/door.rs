@@ -11,9 +11,10 @@ use tonic::body::Body;
 
 use super::address::{Address, Hosts, NoAddress};
 use super::forward::forward;
-use crate::a2a::{DRAGOMAN_DOMAIN, Fault, Name, Reason};
-use crate::binding::{Arrival, Edge, jsonrpc};
+use crate::a2a::{Fault, Name, Reason};
+use crate::binding::{Arrival, Edge, card, grpc, jsonrpc, refusal};
 use crate::discovery::Discovery;
+use crate::net::discard;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -26,12 +27,22 @@ pub struct Door {
     pub allowed_origins: Vec<String>,
     /// JSON-RPC calls.
     pub jsonrpc: jsonrpc::Server,
+    /// Cards.
+    pub card: card::Server,
     /// What is known of other agents.
     pub discovery: Discovery,
     /// For hosts outside the mesh.
     pub http: legacy::Client<HttpConnector, Body>,
     /// Where refusals are counted.
     pub edge: Edge,
+}
+
+/// Where a request goes.
+enum Destination {
+    Agents,
+    Card(card::Document, Arrival),
+    Forward,
+    Jsonrpc(Arrival),
 }
 
 /// A request that is turned away, with the HTTP status that says so.
@@ -44,33 +55,42 @@ struct Refusal {
 impl Door {
     /// Answers one request; on a port of its own, `only` is the agent that it is for.
     pub async fn serve(self: Arc<Self>, request: Request<Incoming>, only: Option<Name>) -> Response<Body> {
-        match self.admit(request, only.as_ref()).await {
-            Ok(response) => response,
-            Err(refusal) => {
-                let fault = Fault::new(refusal.reason, refusal.message);
-                self.edge.metrics.refused(self.edge.direction, &fault);
-                refused(refusal.status, &fault)
-            }
+        match self.admit(&request, only.as_ref()) {
+            Ok(Destination::Agents) => self.agents(),
+            Ok(Destination::Forward) => match forward(&self.http, request).await {
+                Ok(response) => response,
+                Err(fault) => {
+                    self.edge.metrics.refused(self.edge.direction, &fault);
+                    refusal(fault.row().http, &fault)
+                }
+            },
+            Ok(Destination::Card(document, arrival)) => self.card.serve(document, request, arrival).await,
+            Ok(Destination::Jsonrpc(arrival)) => self.jsonrpc.serve(request, arrival).await,
+            Err(refused) => self.refuse(refused, request).await,
         }
     }
 
-    async fn admit(
-        &self,
-        request: Request<Incoming>,
-        only: Option<&Name>,
-    ) -> Result<Response<Body>, Refusal> {
+    async fn refuse(&self, refused: Refusal, request: Request<Incoming>) -> Response<Body> {
+        let fault = Fault::new(refused.reason, refused.message);
+        self.edge.metrics.refused(self.edge.direction, &fault);
+        let (head, body) = request.into_parts();
+        discard(Body::new(body), self.edge.limit).await;
+        if grpc::Server::recognizes(&head.headers) {
+            grpc::refuse(&fault, &head.headers)
+        } else {
+            refusal(refused.status, &fault)
+        }
+    }
+
+    /// Where a request goes, if it may go anywhere.
+    fn admit<B>(&self, request: &Request<B>, only: Option<&Name>) -> Result<Destination, Refusal> {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        let address =
-            self.hosts.address(method, uri, request.version(), headers, only).map_err(Refusal::from)?;
+        let address = self.hosts.address(method, uri, request.version(), headers, only)?;
         self.guard(headers)?;
         match address {
-            Address::Agents => Ok(self.agents()),
-            Address::Forward(_) => forward(&self.http, request).await.map_err(|fault| Refusal {
-                status: fault.row().http,
-                reason: fault.reason(),
-                message: fault.message().to_owned(),
-            }),
-            Address::Agent { name, rest, base } => self.agent(request, name, &rest, base).await,
+            Address::Agents => Ok(Destination::Agents),
+            Address::Forward(_) => Ok(Destination::Forward),
+            Address::Agent { name, rest, base } => self.agent(request, name, &rest, base),
         }
     }
 
@@ -94,18 +114,21 @@ impl Door {
         }
     }
 
-    async fn agent(
+    fn agent<B>(
         &self,
-        request: Request<Incoming>,
+        request: &Request<B>,
         agent: Name,
         rest: &str,
         base: Arc<str>,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Destination, Refusal> {
         let arrival = Arrival { agent, peer: None, base: Some(base) };
+        if let Some(document) = card::Document::at(rest) {
+            return Ok(Destination::Card(document, arrival));
+        }
         match (request.method(), rest) {
             (&Method::POST, "") => {
                 must_be_json(request.headers())?;
-                Ok(self.jsonrpc.serve(request, arrival).await)
+                Ok(Destination::Jsonrpc(arrival))
             }
             (_, "") => Err(Refusal {
                 status: StatusCode::METHOD_NOT_ALLOWED,
@@ -161,21 +184,6 @@ impl From<NoAddress> for Refusal {
         };
         Self { status, reason, message: error.to_string() }
     }
-}
-
-/// A fault as plain HTTP, in the error format of HTTP+JSON (A2A specification §11.6).
-fn refused(status: StatusCode, fault: &Fault) -> Response<Body> {
-    let body = json!({"error": {
-        "code": status.as_u16(),
-        "status": format!("{:?}", fault.row().grpc),
-        "message": fault.message(),
-        "details": [{
-            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-            "reason": fault.row().name,
-            "domain": DRAGOMAN_DOMAIN,
-        }],
-    }});
-    json_response(status, &body)
 }
 
 fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Body> {

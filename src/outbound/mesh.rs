@@ -16,7 +16,7 @@ use tower::{Service, ServiceExt as _};
 use super::Expected;
 use crate::a2a::{Body, Call, Fault, Name, Reason, Reply};
 use crate::balance::{Balancer, InFlight};
-use crate::binding::grpc;
+use crate::binding::{Edge, grpc};
 use crate::discovery::{Discovery, Unresolved};
 use crate::net::peers::Peers;
 
@@ -38,26 +38,17 @@ struct Inner {
     discovery: Discovery,
     expected: Expected,
     peers: Peers,
-    limit: usize,
+    edge: Edge,
     seed: u64,
     balancers: Mutex<HashMap<Name, Arc<Balancer>>>,
     retries: TpsBudget,
 }
 
 impl Mesh {
-    /// Calls go to endpoints that `discovery` finds, over `peers`, with messages of at most `limit` bytes. `seed`
-    /// decides who is picked.
-    pub fn new(discovery: Discovery, expected: Expected, peers: Peers, limit: usize, seed: u64) -> Self {
+    /// Calls go to endpoints that `discovery` finds, over `peers`. `seed` decides who is picked.
+    pub fn new(discovery: Discovery, expected: Expected, peers: Peers, edge: Edge, seed: u64) -> Self {
         let retries = TpsBudget::new(RETRY_WINDOW, RETRY_LEAST_PER_SECOND, RETRY_PART);
-        Self(Arc::new(Inner {
-            discovery,
-            expected,
-            peers,
-            limit,
-            seed,
-            balancers: Mutex::default(),
-            retries,
-        }))
+        Self(Arc::new(Inner { discovery, expected, peers, edge, seed, balancers: Mutex::default(), retries }))
     }
 }
 
@@ -91,7 +82,8 @@ impl Inner {
                     Fault::new(Reason::AgentUnreachable, format!("{} has no endpoint left", call.agent));
                 return Err(fault.never_processed());
             };
-            let client = grpc::Client::new(self.peers.clone(), picked.address, expected.clone(), self.limit);
+            let client =
+                grpc::Client::new(self.peers.clone(), picked.address, expected.clone(), self.edge.clone());
             let fault = match client.oneshot(call.clone()).await {
                 Ok(reply) => {
                     balancer.restore(picked.address);

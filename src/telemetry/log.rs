@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::IsTerminal as _;
 
-use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
@@ -14,6 +13,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt::layer};
+
+use crate::codec::text::write_string;
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,7 +54,7 @@ pub fn start(format: Format, level: Level) {
     }
 }
 
-/// `{"time":…,"level":…,"message":…,` and the event's fields.
+/// `{"time":…,"level":…,` and the event's fields in their order.
 #[derive(Debug)]
 struct Json;
 
@@ -68,48 +69,57 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut time = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
-        let mut line = Fields::default();
-        line.0.insert("time".into(), time.into());
-        line.0.insert("level".into(), event.metadata().level().as_str().to_ascii_lowercase().into());
+        writer.write_str("{\"time\":\"")?;
+        SystemTime.format_time(&mut writer)?;
+        let mut line = Line { out: writer, result: Ok(()) };
+        line.out.write_str("\"")?;
+        line.field("level", format_args!("\"{}\"", event.metadata().level().as_str().to_ascii_lowercase()));
         event.record(&mut line);
-        writeln!(writer, "{}", Value::Object(line.0))
+        line.result?;
+        line.out.write_str("}\n")
     }
 }
 
-#[derive(Default)]
-struct Fields(Map<String, Value>);
+/// A line that is being written, up to the first error.
+struct Line<'w> {
+    out: Writer<'w>,
+    result: fmt::Result,
+}
 
-impl Fields {
-    fn set(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
+impl Line<'_> {
+    /// One member; `value` is JSON already.
+    fn field(&mut self, name: &str, value: fmt::Arguments<'_>) {
+        self.result = self.result.and_then(|()| write!(self.out, ",\"{name}\":{value}"));
     }
 }
 
-impl Visit for Fields {
+impl Visit for Line<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.set(field, value);
+        if value.is_finite() {
+            self.field(field.name(), format_args!("{value}"));
+        }
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field, value);
+        self.field(field.name(), format_args!("{value}"));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field, value);
+        self.field(field.name(), format_args!("{value}"));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field, value);
+        self.field(field.name(), format_args!("{value}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, value);
+        let mut text = Vec::with_capacity(value.len() + 2);
+        write_string(&mut text, value);
+        self.field(field.name(), format_args!("{}", String::from_utf8_lossy(&text)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set(field, format!("{value:?}"));
+        self.record_str(field, &format!("{value:?}"));
     }
 }
 
@@ -117,6 +127,8 @@ impl Visit for Fields {
 mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
 
     use super::*;
 
@@ -140,11 +152,13 @@ mod tests {
         let writer = memory.clone();
         let layer = layer().event_format(Json).with_writer(move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-            tracing::info!(agent = "a\nb", code = -32001, peer = None::<&str>, "Call finished");
+            let error = "no\u{1}\"way\"";
+            tracing::info!(agent = "a\nb", code = -32001, peer = None::<&str>, ms = f64::NAN, %error, "Call finished");
         });
         let line: Value = serde_json::from_slice(&memory.0.lock().unwrap()).unwrap();
         assert_eq!(line["message"], "Call finished");
         assert_eq!((line["agent"].as_str(), line["code"].as_i64()), (Some("a\nb"), Some(-32001)));
-        assert!(line.get("peer").is_none() && line["time"].is_string());
+        assert_eq!((line["error"].as_str(), line["level"].as_str()), (Some("no\u{1}\"way\""), Some("info")));
+        assert!(line.get("peer").is_none() && line.get("ms").is_none() && line["time"].is_string());
     }
 }

@@ -7,15 +7,22 @@
 )]
 
 mod harness;
+mod oracle;
 
 /// Every way to name an agent, and what the door turns away.
 mod addressing;
 /// Metrics, probes, and a look inside.
 mod admin;
+/// Cards through both sidecars.
+mod cards;
 /// The commands, as somebody types them.
 mod cli;
+/// The codec against its goldens, its limits and the oracle.
+mod codec;
 /// Many streams at once.
 mod crowds;
+/// The demo, as a newcomer would start it.
+mod demo;
 /// Discovery over a DNS server of ours, whose records and moods the test changes.
 mod discovery;
 /// Discovery over a DNS server that others wrote.
@@ -40,5 +47,9 @@ mod operations;
 mod refusals;
 /// What is asked again elsewhere, and what never is.
 mod retries;
+/// The schema, the codec's table and the published tables, row by row.
+mod schema;
+/// The shape of the house: imports, sizes, first lines.
+mod shape;
 /// Streams of events, and how they end.
 mod streams;

@@ -1,18 +1,15 @@
 //! The gRPC side that calls: one message out, one message or a stream in, over a peer's connection.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use futures_util::{FutureExt as _, TryStreamExt as _};
-use http::{HeaderMap, HeaderValue, Request, Response, header};
-use http_body::Frame;
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -20,13 +17,16 @@ use tonic::codec::{EncodeBody, Streaming};
 use tonic::{Code, Status};
 use tower::Service;
 
+use super::concluded::Concluded;
 use super::{
     CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_STATUS, GRPC_TIMEOUT, Raw, USER_AGENT, encoding, path,
     status, write_timeout,
 };
 use crate::a2a::{self, Call, Event, Fault, Operation, Params, Reason, Reply};
+use crate::binding::Edge;
 use crate::identity::Pattern;
-use crate::net::BoxError;
+use crate::net::BodyError;
+use crate::net::budget::{Exhausted, Held};
 use crate::net::peers::{Connection, Peers, Unanswered, Unreachable, describe};
 use crate::tls::Refusal;
 
@@ -36,14 +36,13 @@ pub struct Client {
     peers: Peers,
     address: SocketAddr,
     expected: Pattern,
-    limit: usize,
+    edge: Edge,
 }
 
 impl Client {
-    /// Calls go to `address`, where an identity that `expected` matches must answer, with messages of at most `limit`
-    /// bytes.
-    pub fn new(peers: Peers, address: SocketAddr, expected: Pattern, limit: usize) -> Self {
-        Self { peers, address, expected, limit }
+    /// Calls go to `address`, where an identity that `expected` matches must answer.
+    pub fn new(peers: Peers, address: SocketAddr, expected: Pattern, edge: Edge) -> Self {
+        Self { peers, address, expected, edge }
     }
 
     async fn send(self, call: Call) -> Result<Reply, Fault> {
@@ -51,7 +50,7 @@ impl Client {
         let connection = connection.map_err(|reason| unreachable(&reason))?;
         let operation = call.operation;
         let response = connection.send(request(call)).await.map_err(|error| unanswered(&error))?;
-        let mut messages = receive(response, operation, self.limit)?;
+        let mut messages = receive(response, operation, &self.edge)?;
         let mut params = messages.params.clone();
         if operation.is_streaming() {
             return Ok(Reply { params, body: a2a::Body::Events(messages.events(connection)) });
@@ -105,53 +104,15 @@ fn request(call: Call) -> Request<Body> {
 /// The messages of a response.
 struct Messages {
     params: Params,
+    /// The memory of the message that is being read.
+    held: Held,
     messages: Streaming<Bytes>,
     operation: Operation,
     /// Whether the peer has sent a status.
     concluded: Arc<AtomicBool>,
 }
 
-/// A body that breaks where it ends without a status: what is missing then may be more than the status.
-struct Concluded {
-    body: Incoming,
-    /// A status that stood in the head, where an answer without messages has it.
-    in_head: Option<HeaderValue>,
-    concluded: Arc<AtomicBool>,
-}
-
-impl http_body::Body for Concluded {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)?) {
-            Some(frame) => frame,
-            None => match self.in_head.take() {
-                Some(status) => Frame::trailers(HeaderMap::from_iter([(GRPC_STATUS, status)])),
-                None if self.concluded.load(Ordering::Relaxed) => return Poll::Ready(None),
-                None => {
-                    let broken = "the stream ended without a status";
-                    return Poll::Ready(Some(Err(
-                        io::Error::new(io::ErrorKind::UnexpectedEof, broken).into()
-                    )));
-                }
-            },
-        };
-        Poll::Ready(Some(Ok(match frame.into_trailers() {
-            Ok(mut trailers) => {
-                self.concluded.fetch_or(trailers.contains_key(GRPC_STATUS), Ordering::Relaxed);
-                status::sanitize(&mut trailers);
-                Frame::trailers(trailers)
-            }
-            Err(frame) => frame,
-        })))
-    }
-}
-
-fn receive(response: Response<Incoming>, operation: Operation, limit: usize) -> Result<Messages, Fault> {
+fn receive(response: Response<Incoming>, operation: Operation, edge: &Edge) -> Result<Messages, Fault> {
     let (mut head, body) = response.into_parts();
     status::sanitize(&mut head.headers);
     if let Some(failed) = Status::from_header_map(&head.headers).filter(|status| status.code() != Code::Ok) {
@@ -164,17 +125,19 @@ fn receive(response: Response<Incoming>, operation: Operation, limit: usize) -> 
     let encoding = encoding(&head.headers).map_err(|name| {
         Fault::new(Reason::AgentProtocolError, format!("the peer compresses with {name:?}"))
     })?;
-    let concluded = Arc::<AtomicBool>::default();
+    let (body, held) = edge.budget.count(body);
     let in_head = head.headers.get(GRPC_STATUS).cloned();
-    let body = Concluded { body, in_head, concluded: Arc::clone(&concluded) };
+    let (body, concluded) = Concluded::new(body, in_head);
     let params = Params::from_headers(&head.headers);
-    let messages = Streaming::new_response(Raw, body, head.status, encoding, Some(limit));
-    Ok(Messages { params, messages, operation, concluded })
+    let messages = Streaming::new_response(Raw, body, head.status, encoding, Some(edge.limit));
+    Ok(Messages { params, held, messages, operation, concluded })
 }
 
 impl Messages {
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
-        self.messages.message().await.map_err(|status| {
+        let message = self.messages.message().await;
+        self.held.free();
+        message.map_err(|status| {
             if self.concluded.load(Ordering::Relaxed) {
                 status::read(&status, self.operation)
             } else {
@@ -206,6 +169,9 @@ impl Messages {
 
 /// The fault of a response that broke off, or that is no gRPC, before there was a status of the peer.
 fn unread(status: &Status, operation: Operation) -> Fault {
+    if let Some(busy) = Exhausted::caused(status) {
+        return crate::binding::unread(&BodyError::Busy(busy));
+    }
     if std::error::Error::source(status).is_some() {
         let reason = if operation.is_streaming() { Reason::StreamBroken } else { Reason::AgentUnreachable };
         return Fault::new(reason, "the connection to the agent broke").because(describe(status));

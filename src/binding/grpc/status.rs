@@ -40,7 +40,7 @@ pub(super) fn write(fault: &Fault, foreign: bool) -> Written {
     let row = fault.row();
     let code = fault.http().map_or(row.grpc, of_http);
     let most = if foreign { FOREIGN_MAX } else { OWN_MAX };
-    let mut details = details(fault);
+    let mut details = details(fault, foreign);
     let mut truncated = None;
     if size(fault, &details) > most {
         let data = fault.agent_error().and_then(|error| error.data.as_ref()).map(Bytes::len);
@@ -83,10 +83,14 @@ fn error_info(reason: &str, domain: &str, metadata: HashMap<String, String>) -> 
     any(pb_name::ERROR_INFO, info.encode_to_vec())
 }
 
-fn details(fault: &Fault) -> Vec<Any> {
+fn details(fault: &Fault, foreign: bool) -> Vec<Any> {
     let row = fault.row();
-    let mut details = Vec::new();
-    if row.domain == A2A_DOMAIN {
+    let data = fault.agent_error().and_then(|error| error.data.as_deref());
+    // A foreign client looks for the agent's own details where gRPC has them; a sidecar has them in the data.
+    let mut details = data.filter(|_| foreign).map(lifted).unwrap_or_default();
+    if row.domain == A2A_DOMAIN
+        && !details.iter().any(|detail| detail.type_url.ends_with(pb_name::ERROR_INFO))
+    {
         details.push(error_info(row.name, A2A_DOMAIN, HashMap::new()));
     }
     let mut metadata = HashMap::new();
@@ -100,19 +104,61 @@ fn details(fault: &Fault) -> Vec<Any> {
         details.push(error_info(row.name, DRAGOMAN_DOMAIN, metadata));
     }
     if !fault.violations().is_empty() {
-        let violation = |violation: &Violation| pb::bad_request::FieldViolation {
-            field: violation.field.clone(),
-            description: violation.description.clone(),
-            ..Default::default()
-        };
-        let bad = pb::BadRequest { field_violations: fault.violations().iter().map(violation).collect() };
-        details.push(any(pb_name::BAD_REQUEST, bad.encode_to_vec()));
+        let violation = |violation: &Violation| (violation.field.clone(), violation.description.clone());
+        details.push(bad_request(fault.violations().iter().map(violation)));
     }
     if let Some(after) = fault.retry_info() {
         let retry = pb::RetryInfo { retry_delay: prost_types::Duration::try_from(after).ok() };
         details.push(any(pb_name::RETRY_INFO, retry.encode_to_vec()));
     }
     details
+}
+
+/// A detail in an agent's `error.data`, as A2A writes it in JSON (specification §9.5).
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail {
+    #[serde(rename = "@type")]
+    kind: String,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    domain: String,
+    #[serde(default)]
+    field_violations: Vec<FieldViolation>,
+}
+
+#[derive(serde::Deserialize)]
+struct FieldViolation {
+    #[serde(default)]
+    field: String,
+    #[serde(default)]
+    description: String,
+}
+
+/// The details in an agent's `error.data` that gRPC has messages for.
+fn lifted(data: &[u8]) -> Vec<Any> {
+    let mut json = Vec::new();
+    let read = codec::write_value(data, &mut json).ok();
+    let details: Option<Vec<serde_json::Value>> = read.and_then(|()| serde_json::from_slice(&json).ok());
+    let typed =
+        details.into_iter().flatten().filter_map(|detail| serde_json::from_value::<Detail>(detail).ok());
+    let message = |detail: Detail| match detail.kind.rsplit('/').next()? {
+        pb_name::ERROR_INFO => Some(error_info(&detail.reason, &detail.domain, HashMap::new())),
+        pb_name::BAD_REQUEST => {
+            let violations = detail.field_violations.into_iter();
+            Some(bad_request(violations.map(|violation| (violation.field, violation.description))))
+        }
+        _ => None,
+    };
+    typed.filter_map(message).collect()
+}
+
+fn bad_request(violations: impl Iterator<Item = (String, String)>) -> Any {
+    let violation =
+        |(field, description)| pb::bad_request::FieldViolation { field, description, ..Default::default() };
+    let bad = pb::BadRequest { field_violations: violations.map(violation).collect() };
+    any(pb_name::BAD_REQUEST, bad.encode_to_vec())
 }
 
 fn size(fault: &Fault, details: &[Any]) -> usize {
@@ -254,6 +300,22 @@ mod tests {
                 assert_eq!((fault.agent_error(), fault.message()), (Some(&error), "said\nthe agent"));
             }
         }
+    }
+
+    #[test]
+    fn a_foreign_client_finds_the_agents_details_where_grpc_has_them() {
+        let data = r#"[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"INTERNAL_ERROR","domain":"a2a-protocol.org",
+            "metadata":{"errors":[1]}},{"@type":"x/google.rpc.BadRequest","fieldViolations":[{"field":"a","description":"b"}]}]"#;
+        let fault = Fault::of_agent(AgentError { code: -32603, data: Some(value(data)) }, "broken");
+        let infos = |foreign| {
+            let status = write(&fault, foreign).status;
+            let rich = pb::Status::decode(status.details()).unwrap();
+            let infos = rich.details.iter().filter(|detail| detail.type_url.ends_with(pb_name::ERROR_INFO));
+            infos.map(|info| pb::ErrorInfo::decode(&*info.value).unwrap().reason).collect::<Vec<_>>()
+        };
+        assert_eq!(infos(true), ["INTERNAL_ERROR", "JSONRPC_ERROR"]);
+        assert_eq!(infos(false), ["INTERNAL", "JSONRPC_ERROR"]);
+        assert_eq!(through(&fault, true).violations()[0].field, "a");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::a2a::{self, A2A_VERSION, Call, Event, Fault, Operation, Params, Reaso
 use crate::binding::Edge;
 use crate::codec::jsonrpc::{Id, Outcome, read_reply, write_request};
 use crate::codec::{schema, sse};
+use crate::net::budget::{Exhausted, Held};
 use crate::net::peers::describe;
 use crate::net::{BodyError, collect};
 use crate::telemetry::Form;
@@ -128,8 +129,10 @@ impl Client {
 
     fn events(self, response: Response<hyper::body::Incoming>, operation: Operation) -> Reply {
         let (head, body) = response.into_parts();
+        let (body, held) = self.edge.budget.count(body);
         let reader = Reader {
             body: BodyStream::new(Body::new(body)),
+            held,
             events: sse::Reader::new(self.edge.limit),
             operation,
             edge: self.edge,
@@ -175,6 +178,8 @@ fn unread(error: &BodyError) -> Fault {
 /// An agent's stream being read.
 struct Reader {
     body: BodyStream<Body>,
+    /// The memory of the event that is being read.
+    held: Held,
     events: sse::Reader,
     operation: Operation,
     edge: Edge,
@@ -206,10 +211,7 @@ impl Reader {
                         self.events.push(piece);
                     }
                 }
-                Some(Err(error)) => {
-                    let fault = Fault::new(Reason::StreamBroken, "the agent broke off the stream");
-                    return Err(fault.because(describe(&error)));
-                }
+                Some(Err(error)) => return Err(broken(&error)),
                 None => {
                     return match self.events.finish().map_err(too_large)? {
                         Some(data) => self.data(&data),
@@ -221,12 +223,20 @@ impl Reader {
     }
 
     fn data(&self, data: &[u8]) -> Result<Event, Fault> {
+        self.held.free();
         match read_reply(data, schema::response(self.operation), self.edge.limit) {
             Ok(Outcome::Result(wire)) => Ok(Event::Data(wire.into())),
             Ok(Outcome::Error(fault)) => Err(fault),
             Err(error) => Err(error.of_reply()),
         }
     }
+}
+
+fn broken(error: &tonic::Status) -> Fault {
+    if let Some(busy) = Exhausted::caused(error) {
+        return crate::binding::unread(&BodyError::Busy(busy));
+    }
+    Fault::new(Reason::StreamBroken, "the agent broke off the stream").because(describe(error))
 }
 
 fn too_large(error: sse::TooLarge) -> Fault {

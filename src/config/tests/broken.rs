@@ -119,7 +119,7 @@ const BEHIND_A_MESH: &[(&str, &str)] = &[
     // Outbound.
     (
         "outbound: {allow: ['cur*']}",
-        r#"2:20: outbound.allow[0]: "cur*" is no agent name or pattern: "cur*" is neither * nor a DNS label (write a-z, 0-9 and '-' inside, 63 at most)"#,
+        r#"2:20: outbound.allow[0]: "cur*" is no agent name or pattern: "cur*" is neither * nor a DNS label (a-z, 0-9 and '-' inside, 63 at most)"#,
     ),
     (
         "outbound: {forward: ['http://a']}",

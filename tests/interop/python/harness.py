@@ -16,6 +16,7 @@ from a2a.types import a2a_pb2 as pb
 JSONRPC, REST, GRPC, MTLS = 'jsonrpc', 'rest', 'grpc', 'grpc-mtls'
 HTTP = (JSONRPC, REST)
 ALL = (JSONRPC, REST, GRPC, MTLS)
+SERVED = (JSONRPC, MTLS)  # by sidecars today: JSON-RPC beside the agent, gRPC between pods
 BINDING_NAMES = {JSONRPC: 'JSONRPC', REST: 'HTTP+JSON', GRPC: 'GRPC', MTLS: 'GRPC'}
 PATIENCE = 30.0  # seconds that one scenario may take
 
@@ -74,6 +75,18 @@ class Target:
             made = await factory.create_from_url(self.base, interceptors)
         async with made as client:
             yield client
+
+
+def card_by_hand(*faces: pb.AgentInterface) -> pb.AgentCard:
+    """What a client must know of the agent when it fetches no card."""
+    bearer = pb.SecurityScheme(http_auth_security_scheme=pb.HTTPAuthSecurityScheme(scheme='Bearer'))
+    return pb.AgentCard(
+        name='peer',
+        supported_interfaces=faces,
+        capabilities=pb.AgentCapabilities(streaming=True, push_notifications=True, extended_agent_card=True),
+        security_schemes={'token': bearer},
+        security_requirements=[pb.SecurityRequirement(schemes={'token': pb.StringList()})],
+    )
 
 
 def user(text: str, *parts: pb.Part, **fields) -> pb.SendMessageRequest:

@@ -76,7 +76,7 @@ class Mesh:
     """Everything between the caller and the agent; `base` is the URL that a caller is given."""
 
     def __init__(self, dragoman: str, agent_url: str, logs: Path):
-        self._dragoman, self._logs = dragoman, logs
+        self._dragoman, self.logs = dragoman, logs
         self.work = logs.parent / 'mesh'
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True)
@@ -121,13 +121,13 @@ class Mesh:
         for sidecar in reversed(self._sidecars):
             sidecar.stop()
         self._dns.stop()
-        (self._logs / 'dns.log').write_text('\n'.join(self._dns.records.asked))
+        (self.logs / 'dns.log').write_text('\n'.join(self._dns.records.asked))
 
     def _start(self, name: str, agents: str, identity: Path) -> dict:
         config = CONFIG.format(
             domain=DOMAIN, namespace=NAMESPACE, agents=agents, identity=identity, nameserver=self._dns.address
         )
-        sidecar = Sidecar(self._dragoman, name, config, self.work, self._logs)
+        sidecar = Sidecar(self._dragoman, name, config, self.work, self.logs)
         self._sidecars.append(sidecar)
         return sidecar.addresses()
 

@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 import grpc_client
-from harness import GRPC, JSONRPC, MTLS, REST, Target, chosen, verdict
-from mesh import Mesh, MeshError
+from a2a.types.a2a_pb2 import AgentInterface
+
+from harness import GRPC, JSONRPC, MTLS, REST, SERVED, Target, card_by_hand, chosen, verdict
+from mesh import PEER, Mesh, MeshError
 
 HERE = Path(__file__).parent
 for name in ('scenarios', 'scenarios_task', 'scenarios_errors', 'scenarios_beside', 'scenarios_wire'):
@@ -62,9 +64,9 @@ class Tally:
         print(f'FAIL {name}: {why}', flush=True)
 
 
-async def run_binding(binding: str, pattern: str, agent: Agent, mesh: Mesh | None, tally: Tally) -> None:
+async def run_binding(binding: str, options, agent: Agent, mesh: Mesh | None, tally: Tally) -> None:
     """All scenarios of one binding; through sidecars too where there are any."""
-    for one in chosen(binding, pattern):
+    for one in chosen(binding, options.only):
         name = f'{binding}/{one.name}'
         if not one.meshed_only and binding != MTLS:
             why = await verdict(one, Target(agent.http, agent.http, binding))
@@ -77,12 +79,19 @@ async def run_binding(binding: str, pattern: str, agent: Agent, mesh: Mesh | Non
             elif mesh is None:
                 tally.ok(name)
         if mesh is not None:
-            tally.enter(name, await verdict(one, meshed(binding, agent, mesh)))
+            tally.enter(name, await verdict(one, meshed(binding, agent, mesh, options.card_by_hand)))
 
 
-def meshed(binding: str, agent: Agent, mesh: Mesh) -> Target:
+def meshed(binding: str, agent: Agent, mesh: Mesh, by_hand: bool) -> Target:
     """The agent as it is reached through the mesh."""
-    return grpc_client.target(mesh, agent.http) if binding == MTLS else Target(mesh.base, agent.http, binding)
+    if binding == MTLS:
+        return grpc_client.target(mesh, agent.http)
+    card = card_by_hand(
+        AgentInterface(url=mesh.base, protocol_binding='JSONRPC', protocol_version='1.0'),
+        AgentInterface(url=mesh.base, protocol_binding='HTTP+JSON', protocol_version='1.0'),
+        AgentInterface(url=mesh.caller['outbound'], protocol_binding='GRPC', protocol_version='1.0', tenant=PEER),
+    )
+    return Target(mesh.base, agent.http, binding, card if by_hand else None)
 
 
 async def run(options, logs: Path) -> int:
@@ -94,9 +103,9 @@ async def run(options, logs: Path) -> int:
         if not options.direct:
             mesh = Mesh(options.dragoman, agent.http, logs)
             print(f'agent {agent.http}, caller {mesh.caller}, peer {mesh.peer}', flush=True)
-        for binding in (JSONRPC, REST, GRPC, MTLS):
+        for binding in options.bindings:
             if binding != MTLS or mesh is not None:
-                await run_binding(binding, options.only, agent, mesh, tally)
+                await run_binding(binding, options, agent, mesh, tally)
     except MeshError as error:
         tally.fail('mesh', str(error))
     finally:
@@ -116,6 +125,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog='run', description=__doc__)
     parser.add_argument('--direct', action='store_true', help='no sidecars: does the test bed itself hold?')
     parser.add_argument('--only', default='*', metavar='PATTERN', help='only these, such as "grpc/*push*"')
+    parser.add_argument(
+        '--bindings',
+        nargs='+',
+        choices=(JSONRPC, REST, GRPC, MTLS),
+        default=SERVED,
+        help=f'what the client speaks; unless told, what sidecars serve today: {" ".join(SERVED)}',
+    )
+    parser.add_argument('--card-by-hand', action='store_true', help='clients fetch no card from the sidecar')
     parser.add_argument('--logs', action='store_true', help='print the logs in any case')
     parser.add_argument('--work', required=True, type=Path, help='where certificates, configs and logs go')
     options = parser.parse_args()

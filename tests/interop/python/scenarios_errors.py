@@ -4,7 +4,7 @@ from a2a.client import A2AClientError
 from a2a.types import a2a_pb2 as pb
 from a2a.utils import errors
 
-from harness import GRPC, HTTP, JSONRPC, Target, ask, collect, expect, expect_that, raises, scenario, user
+from harness import GRPC, HTTP, JSONRPC, MTLS, Target, ask, collect, expect, expect_that, raises, scenario, user
 from scenarios import finished_task, shape
 
 
@@ -93,7 +93,7 @@ async def the_agents_own_refusals_of_parameters_arrive(target: Target):
             await client.list_tasks(pb.ListTasksRequest(page_size=1000))
 
 
-@scenario((JSONRPC, GRPC))
+@scenario((JSONRPC, GRPC, MTLS))
 async def a_request_without_what_it_needs_is_refused(target: Target):
     """Directly the agent refuses it, else the first sidecar: the same error either way."""
     async with target.client() as client:
@@ -133,7 +133,7 @@ async def the_data_of_a_validation_error_arrives_as_the_sdk_wrote_it(target: Tar
     expect(caught.error.data, {'errors': [{'field': 'message.parts', 'message': 'too odd'}]}, 'data')
 
 
-@scenario((GRPC,))
+@scenario((GRPC, MTLS))
 async def the_violations_of_a_validation_error_arrive(target: Target):
     async with target.client(streaming=False) as client:
         async with raises(errors.InvalidParamsError) as caught:

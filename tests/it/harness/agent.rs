@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -16,6 +16,7 @@ use super::{json, soon};
 pub(crate) struct Agent {
     pub(crate) address: SocketAddr,
     requests: mpsc::UnboundedReceiver<Received>,
+    card: watch::Sender<Option<String>>,
     _listening: AbortOnDropHandle<()>,
 }
 
@@ -46,7 +47,14 @@ impl Agent {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tx, requests) = mpsc::unbounded_channel();
-        Self { address, requests, _listening: dragoman::task::spawn(accept(listener, tx)) }
+        let (card, shown) = watch::channel(None);
+        let listening = dragoman::task::spawn(accept(listener, tx, shown));
+        Self { address, requests, card, _listening: listening }
+    }
+
+    /// Shows a card from now on. Until then the agent has none; who asks for it is answered here and not by the test.
+    pub(crate) fn show(&self, card: impl Into<String>) {
+        self.card.send_replace(Some(card.into()));
     }
 
     pub(crate) fn url(&self) -> String {
@@ -79,18 +87,37 @@ impl Agent {
     }
 }
 
-async fn accept(listener: TcpListener, tx: mpsc::UnboundedSender<Received>) {
+type Card = watch::Receiver<Option<String>>;
+
+async fn accept(listener: TcpListener, tx: mpsc::UnboundedSender<Received>, card: Card) {
     let mut connections = JoinSet::new();
     for connection in 0.. {
         let (stream, _) = listener.accept().await.unwrap();
-        connections.spawn(serve(stream, connection, tx.clone()));
+        connections.spawn(serve(stream, connection, tx.clone(), card.clone()));
     }
 }
 
-async fn serve(stream: TcpStream, connection: usize, tx: mpsc::UnboundedSender<Received>) -> io::Result<()> {
+async fn serve(
+    stream: TcpStream,
+    connection: usize,
+    tx: mpsc::UnboundedSender<Received>,
+    card: Card,
+) -> io::Result<()> {
     let mut wire = Wire::new(stream);
     while let Some(head) = wire.head().await? {
         let body = wire.body(&head).await?;
+        if head.word(0) == "GET" && head.word(1).contains("/.well-known/") {
+            let (status, card) = match &*card.borrow() {
+                Some(card) => ("200 OK", card.clone()),
+                None => ("404 Not Found", String::new()),
+            };
+            let length = card.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+            );
+            wire.send(format!("{head}{card}").as_bytes()).await?;
+            continue;
+        }
         let (back, returned) = oneshot::channel();
         if tx.send(Received { head, body, connection, wire, back }).is_err() {
             return Ok(());

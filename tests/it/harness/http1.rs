@@ -63,7 +63,7 @@ impl Wire {
             }
             return Ok(body);
         }
-        if head.start.starts_with("HTTP/") {
+        if head.start.starts_with("HTTP/") && head.word(1) != "304" {
             while self.fill().await? {}
             return Ok(std::mem::take(&mut self.buffer));
         }

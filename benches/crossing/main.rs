@@ -1,0 +1,123 @@
+//! `cargo bench --bench crossing [-- OPTIONS]`: what the way through two sidecars costs, beside no way at all (load →
+//! agent) and beside the least that there can be (load → TCP → mutual TLS → TCP → agent, bytes copied and not looked at).
+//!
+//! Everything is a process of its own on this machine's loopback; this program is its own agent, relays and load. Options:
+//!
+//! - `--quick`: three cases in under a minute
+//! - `--cases TEXT`: only cases with that text in their name, such as `1 KB` or `× 64`
+//! - `--rounds N`: so many rounds
+//! - `--lanes LIST`: of `direct`, `relay` and `crossing`, the last with where its log goes (`crossing:null`, the default,
+//!   `crossing:file`, or `crossing:quiet` for none) and with the program to run (`crossing@PATH`); each crossing is
+//!   compared with every lane before it
+#![expect(clippy::print_stdout, reason = "its result is a table on stdout")]
+
+mod agent;
+mod http;
+mod load;
+mod message;
+mod plan;
+mod process;
+mod relay;
+mod report;
+mod stage;
+
+use std::error::Error;
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use self::plan::{Case, Pace};
+use self::stage::Stage;
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+const PACE: Pace =
+    Pace { rounds: 5, warm_up: Duration::from_millis(200), window: Duration::from_millis(800) };
+const PACE_QUICK: Pace =
+    Pace { rounds: 3, warm_up: Duration::from_millis(100), window: Duration::from_millis(500) };
+const LANES: &str = "direct,relay,crossing";
+/// How long a process is left alone before its memory is looked at.
+const REST: Duration = Duration::from_millis(500);
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, role, rest @ ..] = &args[..]
+        && flag == "--role"
+    {
+        return play(role, rest);
+    }
+    if !args.iter().any(|arg| arg == "--bench") {
+        println!("Run this with: cargo bench --bench crossing");
+        return Ok(());
+    }
+    Builder::new_current_thread().enable_all().build()?.block_on(bench(&args))
+}
+
+/// Runs as one of the processes of the bench.
+fn play(role: &str, args: &[String]) -> Result<()> {
+    // The relays get what a sidecar gets; agent and load do with one thread.
+    let mut runtime =
+        if role.ends_with("-tls") { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+    let runtime = runtime.enable_all().build()?;
+    let played = match (role, args) {
+        ("load", [order]) => runtime.block_on(load::run(order)),
+        ("agent", []) => runtime.block_on(until_the_end(async { Ok(agent::run().await?) })),
+        ("into-tls", [target, dir]) => {
+            let target = target.parse()?;
+            runtime.block_on(until_the_end(relay::into_tls(target, Path::new(dir))))
+        }
+        ("out-of-tls", [target, dir]) => {
+            let target = target.parse()?;
+            runtime.block_on(until_the_end(relay::out_of_tls(target, Path::new(dir))))
+        }
+        _ => Err(format!("no role {role} with {args:?}").into()),
+    };
+    // A read of stdin may still be under way.
+    runtime.shutdown_background();
+    played
+}
+
+/// Runs as long as the process that started this one, which holds the other end of stdin.
+async fn until_the_end(role: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::select! {
+        ended = role => ended,
+        read = spawn_blocking(|| std::io::stdin().read(&mut [0])) => { read??; Ok(()) },
+    }
+}
+
+async fn bench(args: &[String]) -> Result<()> {
+    let option = |name: &str| {
+        let at = args.iter().position(|arg| arg == name);
+        at.and_then(|at| args.get(at + 1)).map(String::as_str)
+    };
+    let quick = args.iter().any(|arg| arg == "--quick");
+    let (cases, mut pace) = if quick { (plan::quick(), PACE_QUICK) } else { (plan::whole(), PACE) };
+    if let Some(rounds) = option("--rounds") {
+        pace.rounds = rounds.parse()?;
+    }
+    let wanted = option("--cases").unwrap_or_default();
+    let cases: Vec<Case> = cases.into_iter().filter(|case| case.to_string().contains(wanted)).collect();
+
+    let dragoman = Path::new(env!("CARGO_BIN_EXE_dragoman"));
+    let stage = Stage::build(option("--lanes").unwrap_or(LANES), dragoman).await?;
+    println!(
+        "dragoman: {} KiB; CPU is that of both sidecars (or relays) together",
+        dragoman.metadata()?.len() >> 10
+    );
+    sleep(REST).await;
+    let at_rest = stage.memory()?;
+    let mut measured = Vec::new();
+    for case in cases {
+        let of_case = case.measure(&stage, pace).await?;
+        report::case(&case, &of_case, &stage);
+        measured.push((case, of_case));
+    }
+    sleep(REST).await;
+    report::memory(&at_rest, &stage.memory()?, &stage);
+    report::ratios(&measured, &stage);
+    Ok(())
+}

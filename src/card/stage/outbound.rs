@@ -1,0 +1,157 @@
+//! Cards of other agents on their way to the agent of this pod: checked, kept for a while, and rewritten for each caller.
+
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Either};
+use tokio::time::timeout_at;
+use tower::Service;
+
+use super::Card;
+use super::cache::{Cache, Key};
+use crate::a2a::{Binding, Call, Fault, Home, Operation, Reason, Reply};
+use crate::card::key::Key as PublicKey;
+use crate::card::rewrite::clear_name;
+use crate::card::{Base, MAX, attach_original, for_caller, original, signature};
+use crate::codec::schema::AGENT_CARD;
+use crate::codec::{self, Reading};
+
+/// How cards are made ready for the agent of this pod.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where this sidecar is at home.
+    pub home: Home,
+    /// `host:port` of the listener, for gRPC and for callers that came without a base URL.
+    pub listener: String,
+    /// The bindings that the listener serves, the preferred one first.
+    pub bindings: Vec<Binding>,
+    /// The keys of which one must have signed each card; with none, signatures are not looked at.
+    pub keys: Vec<PublicKey>,
+    /// How long a card is kept before its agent is asked again.
+    pub max_age: Duration,
+    /// The most bytes of a card in canonical form.
+    pub limit: usize,
+}
+
+/// Makes cards say that this sidecar is their agent.
+#[derive(Clone, Debug)]
+pub struct Outbound<S> {
+    inner: S,
+    settings: Arc<Settings>,
+    pub(super) cache: Cache,
+}
+
+impl<S> Outbound<S> {
+    /// Cards that `inner` brings are made ready as the settings say.
+    pub fn new(inner: S, settings: Settings) -> Self {
+        let cache = Cache::new(settings.max_age);
+        Self { inner, settings: Arc::new(settings), cache }
+    }
+}
+
+impl<S> Service<Call> for Outbound<S>
+where
+    S: Service<Call, Response = Reply, Error = Fault> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Reply;
+    type Error = Fault;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Reply, Fault>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let cached = match call.operation {
+            Operation::GetAgentCard => true,
+            // What only some callers see is asked for each time.
+            Operation::GetExtendedAgentCard => false,
+            _ => return Either::Left(self.inner.call(call)),
+        };
+        let next = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, next);
+        let (settings, cache) = (Arc::clone(&self.settings), self.cache.clone());
+        Either::Right(async move { settings.card(inner, cache, call, cached).await }.boxed())
+    }
+}
+
+impl Settings {
+    async fn card<S>(
+        self: Arc<Self>,
+        inner: S,
+        cache: Cache,
+        call: Call,
+        cached: bool,
+    ) -> Result<Reply, Fault>
+    where
+        S: Service<Call, Response = Reply, Error = Fault> + Send + 'static,
+        S::Future: Send,
+    {
+        let (agent, base) = (call.agent.clone(), call.base.clone());
+        let mut card = if cached {
+            let key = Key::of(&call);
+            let deadline = call.deadline;
+            // It may serve several callers, of whom the one that asked first need not be the most patient.
+            let call = Call { deadline: None, ..call };
+            let settings = Arc::clone(&self);
+            let card = cache.get(key, || async move { settings.fetch(inner, call).await }.boxed());
+            match deadline {
+                Some(deadline) => timeout_at(deadline, card).await.unwrap_or_else(|_| Err(late()))?,
+                None => card.await?,
+            }
+        } else {
+            self.fetch(inner, call).await?
+        };
+        let url = base.unwrap_or_else(|| {
+            format!("http://{}/agents/{}", self.listener, clear_name(&agent, &self.home)).into()
+        });
+        let base = Base { url: &url, grpc: &self.listener, agent: &agent, home: &self.home };
+        let unreadable = |error: codec::Error| error.of_reply();
+        let mut wire = for_caller(&card.wire, &base, &self.bindings).map_err(unreadable)?;
+        if let (true, Some(json)) = (cached, original(&card.wire).map_err(unreadable)?) {
+            // Who serves the card can show the original too; it is no field of the card.
+            attach_original(&mut wire, json);
+        }
+        card.wire = wire.into();
+        Ok(card.into_reply())
+    }
+
+    async fn fetch<S>(&self, mut inner: S, call: Call) -> Result<Card, Fault>
+    where
+        S: Service<Call, Response = Reply, Error = Fault>,
+    {
+        let agent = call.agent.clone();
+        let card = Card::of(inner.call(call).await?)?;
+        if self.keys.is_empty() {
+            return Ok(card);
+        }
+        let wire = self.trusted(&card.wire).map_err(|why| {
+            Fault::new(Reason::CardUntrusted, format!("the card of {agent} is not trusted")).because(why)
+        })?;
+        Ok(Card { wire, ..card })
+    }
+
+    /// The card as its signed text says it: only that is known to be its agent's.
+    fn trusted(&self, card: &[u8]) -> Result<Bytes, String> {
+        let json = original(card).map_err(|error| error.to_string())?;
+        let json = json.ok_or("the card came without the text that its signatures are over")?;
+        if json.len() > MAX {
+            return Err(format!("the card's text has more than {MAX} bytes"));
+        }
+        let verified = signature::verify(json, &self.keys).map_err(|refusal| refusal.to_string())?;
+        tracing::debug!(key = verified.key, whole = verified.whole, "Card trusted");
+        let signed = codec::read(&AGENT_CARD, json, Reading::Reply, self.limit);
+        let mut signed = signed.map_err(|error| error.to_string())?;
+        attach_original(&mut signed, json);
+        Ok(signed.into())
+    }
+}
+
+fn late() -> Fault {
+    Fault::new(Reason::DeadlineExceeded, "the agent's card did not come in time")
+}

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use dragoman::a2a::Operation;
 use h2::RecvStream;
 use http::Request;
+use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::harness::agent::{message, status_update};
 use crate::harness::client::{envelope, say};
-use crate::harness::mesh::Pair;
+use crate::harness::mesh::{Mesh, Pair, known};
+use crate::harness::peer::{FarSide, reply};
 use crate::harness::soon;
 
 const STREAM: &str = "SendStreamingMessage";
@@ -83,6 +86,57 @@ async fn five_hundred_open_streams_do_not_hold_up_a_call() {
         let text = piece(response).await;
         assert!(text.windows(6).any(|window| window == b"second"));
     }
+}
+
+#[tokio::test]
+async fn all_calls_to_an_agent_share_one_connection_of_the_mesh() {
+    let mesh = Mesh::new();
+    let mut far = FarSide::start(&mesh, "currency", &[b"h2"]).await;
+    let planner = mesh.sidecar("planner", known("currency", &[far.address])).await;
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let caller = planner.begin("currency", "SendMessage", &say("x")).await;
+        held.push((caller, far.request().await));
+    }
+    for (mut caller, asked) in held {
+        assert_eq!(asked.connection, 0);
+        asked.message(&reply(Operation::SendMessage, &message("x")));
+        assert_eq!(caller.answer().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn connections_to_an_agent_are_used_again_and_one_that_it_closes_costs_no_call() {
+    let mut pair = Pair::start().await;
+    for _ in 0..3 {
+        let (mut caller, request) = pair.begin("SendMessage", &say("x")).await;
+        assert_eq!(request.connection, 0);
+        request.result(&message("x")).await;
+        caller.answer().await;
+    }
+    for _ in 0..30 {
+        let (mut caller, request) = pair.begin("SendMessage", &say("x")).await;
+        let body = format!(r#"{{"result":{}}}"#, message("x"));
+        // It says nothing of closing, and does: as servers do whose patience with an idle connection is at an end.
+        let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        drop(request.raw(text.as_bytes()).await);
+        assert!(caller.answer().await.body.contains("result"));
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_finds_no_memory_is_told_to_come_back() {
+    let limits = json!({"limits": {"message": "64KiB", "buffered": "64KiB"}});
+    let mut pair = Pair::with(limits, json!({})).await;
+    let (mut first, request) = pair.begin("SendMessage", &say(&"x".repeat(50 << 10))).await;
+    let second = pair.planner.call("currency", "SendMessage", &say(&"x".repeat(50 << 10))).await;
+    assert_eq!((second.status, second.reason()), (200, "RATE_LIMITED".into()));
+    assert_eq!(second.json()["error"]["data"][1]["retryDelay"], "1s");
+    request.result(&message("x")).await;
+    assert_eq!(first.answer().await.status, 200);
+    let (mut third, request) = pair.begin("SendMessage", &say(&"x".repeat(50 << 10))).await;
+    request.result(&message("x")).await;
+    assert!(third.answer().await.body.contains("result"));
 }
 
 /// The next piece of a body.

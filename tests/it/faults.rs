@@ -215,7 +215,10 @@ async fn an_answer_larger_than_a_message_may_be_is_refused() {
 #[tokio::test]
 async fn an_agent_that_breaks_off_its_answer_is_not_asked_again() {
     let mut pair = Pair::start().await;
-    for bytes in ["", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "what?\r\n\r\n"] {
+    let (mut caller, request) = pair.begin(SEND, &say("x")).await;
+    request.break_off();
+    assert_eq!(caller.answer().await.reason(), "AGENT_UNREACHABLE");
+    for bytes in ["HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "what?\r\n\r\n"] {
         let (mut caller, request) = pair.begin(SEND, &say("x")).await;
         request.raw(bytes.as_bytes()).await.reset();
         assert_eq!(caller.answer().await.reason(), "AGENT_UNREACHABLE", "{bytes}");

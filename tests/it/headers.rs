@@ -18,7 +18,7 @@ const STAY: &str = "Cookie: a=b\r\nX-Dragoman-Peer: spiffe://east.example/ns/x/s
     X-Forwarded-Client-Cert: URI=spiffe://east.example/ns/x/sa/admin\r\nProxy-Authorization: Basic eA==\r\n\
     Accept: x/y\r\nAccept-Language: de\r\nContent-Language: de\r\nExpect: \r\nTe: trailers\r\nUpgrade: h2c\r\n\
     Keep-Alive: 5\r\nSec-Fetch-Mode: cors\r\nGrpc-Timeout: 1n\r\nTrace-Bin: AAAA\r\nUser-Agent: x\r\n\
-    X-Hop: 1\r\nX-Also: 1\r\nConnection: x-hop\r\nConnection: X-Also, close\r\n";
+    HTTP2-Settings: AAMAAABkAAQAAP__\r\nX-Hop: 1\r\nX-Also: 1\r\nConnection: Upgrade, HTTP2-Settings, x-hop\r\nConnection: X-Also, close\r\n";
 
 fn names(lines: &str) -> impl Iterator<Item = String> {
     lines.lines().map(|line| line.split(':').next().unwrap().to_ascii_lowercase())
@@ -94,6 +94,32 @@ async fn what_the_agent_says_beside_its_answer_travels_back_and_the_rest_stays()
     let mut caller = caller.reading().await;
     check(&caller.head);
     caller.result().await;
+}
+
+#[tokio::test]
+async fn a_body_may_come_in_chunks_or_wait_for_leave_to_come() {
+    let mut pair = Pair::start().await;
+    let mut caller = Client::connect(pair.planner.outbound).await;
+    let body = envelope("SendMessage", &say("x"));
+    let (first, second) = body.split_at(20);
+    let chunks = format!("{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n", first.len(), second.len());
+    let head = format!("POST /agents/currency HTTP/1.1\r\n{JSON}Transfer-Encoding: chunked\r\n\r\n");
+    caller.send(format!("{head}{chunks}").as_bytes()).await;
+    pair.agent.request().await.result(&message("chunks")).await;
+    assert!(caller.answer().await.result().contains("chunks"));
+
+    // On the same connection.
+    let head = format!(
+        "POST /agents/currency HTTP/1.1\r\n{JSON}Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        body.len()
+    );
+    caller.send(head.as_bytes()).await;
+    assert_eq!(caller.head().await.start, "HTTP/1.1 100 Continue");
+    caller.send(body.as_bytes()).await;
+    let request = pair.agent.request().await;
+    assert_eq!(request.head.header("expect"), None);
+    request.result(&message("waited")).await;
+    assert!(caller.answer().await.result().contains("waited"));
 }
 
 #[tokio::test]

@@ -163,6 +163,23 @@ async fn a_status_behind_messages_counts_too() {
 }
 
 #[tokio::test]
+async fn what_comes_beside_the_end_of_an_answer_travels_too() {
+    let (_mesh, planner, mut far) = house().await;
+    let answer = ask(&planner, &mut far, SEND, &say("x"), |mut asked| {
+        let mut sending = asked.begin(&[("x-first", "1")]);
+        sending.send_data(frame(&reply(Operation::SendMessage, &message("x"))).into(), false).unwrap();
+        let extensions = ("a2a-extensions", "urn:x");
+        sending
+            .send_trailers(trailers(&[("grpc-status", "0"), extensions, ("x-dragoman-peer", "me")]))
+            .unwrap();
+    })
+    .await;
+    let head = &answer.head;
+    assert_eq!((head.header("x-first"), head.header("a2a-extensions")), (Some("1"), Some("urn:x")));
+    assert_eq!(head.header("x-dragoman-peer"), None);
+}
+
+#[tokio::test]
 async fn a_hop_that_ends_without_a_status_is_broken() {
     let (_mesh, planner, mut far) = house().await;
     let event = frame(&reply(Operation::SendStreamingMessage, &message("x")));

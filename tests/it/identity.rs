@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::harness::agent::{Agent, message};
-use crate::harness::client::{Answer, Client, say};
+use crate::harness::client::{Answer, Client, JSON, envelope, say};
 use crate::harness::mesh::{Mesh, Pair, beside, known};
 use crate::harness::peer::Peer;
 use crate::harness::{logs, soon};
@@ -37,8 +37,11 @@ fn tells_only(answer: &Answer, reason: &str) {
 #[tokio::test]
 async fn a_finished_call_is_one_line_with_who_asked_whom_for_what() {
     let mut pair = Pair::start().await;
-    let (mut caller, request) = pair.begin("SendMessage", &say("secret words")).await;
-    request.result(&message("secret answer")).await;
+    let mut caller = Client::connect(pair.planner.outbound).await;
+    let trace = "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+    let body = envelope("SendMessage", &say("secret words"));
+    caller.request("POST /agents/currency", &format!("{JSON}Authorization: secret\r\n{trace}"), &body).await;
+    pair.agent.request().await.result(&message("secret answer")).await;
     caller.answer().await;
     let agent = pair.mesh.agent("currency");
     for (direction, peer, binding) in
@@ -49,7 +52,9 @@ async fn a_finished_call_is_one_line_with_who_asked_whom_for_what() {
         let says = (&line["operation"], &line["binding"], &line["decision"], &line["code"]);
         assert_eq!(says, (&json!("SendMessage"), &json!(binding), &json!("allowed"), &json!(0)));
         assert!(line["duration_ms"].is_f64() && line["bytes_in"].is_u64() && line["bytes_out"].is_u64());
+        assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
         assert!(!line.to_string().contains("secret"), "{line}");
+        assert_eq!(logs::count(|line| line["agent"] == *agent && line["direction"] == direction), 1);
     }
 }
 

@@ -11,8 +11,12 @@ mod oracle;
 
 /// Every way to name an agent, and what the door turns away.
 mod addressing;
+/// Metrics, probes, and a look inside.
+mod admin;
 /// Cards through both sidecars.
 mod cards;
+/// The commands, as somebody types them.
+mod cli;
 /// The codec against its goldens, its limits and the oracle.
 mod codec;
 /// Many streams at once.

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dragoman::a2a::Operation;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::agent::message;
 use crate::harness::client::say;
-use crate::harness::mesh::{Mesh, known};
+use crate::harness::eventually;
+use crate::harness::mesh::{Mesh, Pair, beside, known};
 use crate::harness::peer::{FarSide, reply, tls};
 
 const SEND: &str = "SendMessage";
@@ -89,6 +91,25 @@ async fn leaving(mesh: &Mesh) -> Leaving {
         }
     });
     Leaving { address, asked, _listening: listening }
+}
+
+#[tokio::test]
+async fn a_sidecar_that_was_started_anew_is_called_at_once() {
+    let pair = Pair::start().await;
+    let Pair { mesh, planner, currency, agent } = pair;
+    let mut config = beside("currency", &agent.url());
+    let _answering = agent.always(|_| message("x"));
+    assert!(planner.call("currency", SEND, &say("x")).await.body.contains("result"));
+    config["inbound"] = json!({"listen": currency.inbound().to_string()});
+    let mut currency = currency;
+    for _ in 0..5 {
+        let address = currency.inbound();
+        drop(currency);
+        eventually("the end of the sidecar", || async { TcpStream::connect(address).await.err() }).await;
+        currency = mesh.sidecar("currency", config.clone()).await;
+        let answer = planner.call("currency", SEND, &say("x")).await;
+        assert!(answer.body.contains("result"), "{}", answer.body);
+    }
 }
 
 #[tokio::test]

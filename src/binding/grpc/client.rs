@@ -51,7 +51,7 @@ impl Client {
         let operation = call.operation;
         let response = connection.send(request(call)).await.map_err(|error| unanswered(&error))?;
         let mut messages = receive(response, operation, &self.edge)?;
-        let params = messages.params.clone();
+        let mut params = messages.params.clone();
         if operation.is_streaming() {
             return Ok(Reply { params, body: a2a::Body::Events(messages.events(connection)) });
         }
@@ -60,6 +60,7 @@ impl Client {
             message.ok_or_else(|| Fault::new(Reason::AgentProtocolError, "the peer sent no message"))?;
         // The status comes after the message.
         messages.next().await?;
+        params.extend(messages.trailers().await);
         Ok(Reply { params, body: a2a::Body::Once(message) })
     }
 }

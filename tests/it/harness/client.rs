@@ -64,6 +64,11 @@ impl Client {
         Reading { status: status(&head), head, wire: self.wire, text: Vec::new(), seen: VecDeque::new() }
     }
 
+    /// The head of an answer, whatever comes behind it.
+    pub(crate) async fn head(&mut self) -> Head {
+        soon("an answer", self.wire.head()).await.unwrap().expect("an answer, not the end of the connection")
+    }
+
     /// Waits until the other end closes the connection.
     pub(crate) async fn closed(&mut self) {
         soon("the end of the connection", self.wire.closed()).await;

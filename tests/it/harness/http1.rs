@@ -98,11 +98,6 @@ impl Wire {
         self.stream.set_zero_linger().unwrap();
     }
 
-    /// Says that no more will be sent, and goes on listening.
-    pub(crate) async fn finish(&mut self) {
-        self.stream.shutdown().await.unwrap();
-    }
-
     async fn must_fill(&mut self) -> io::Result<()> {
         if self.fill().await? { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }

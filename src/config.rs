@@ -9,6 +9,7 @@
 mod address;
 mod agent;
 mod check;
+mod choice;
 mod decode;
 mod discovery;
 mod doors;
@@ -36,13 +37,14 @@ use serde_json::Value;
 
 pub use self::{
     address::HostPort,
-    agent::{AgentConfig, Binding, Dialect},
+    agent::AgentConfig,
+    choice::{Binding, Dialect, LogFormat, LogLevel},
     discovery::Discovery,
     doors::{Admin, Inbound, Outbound},
     identity::{Identity, Source},
     limits::{Cards, Limits},
     listen::Listen,
-    log::{Log, LogFormat, LogLevel},
+    log::Log,
     mesh::{Mesh, RemoteMesh},
     policy::{Operations, Policy, Rule},
     problem::{ConfigErrors, Mark, Problem},

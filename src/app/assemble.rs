@@ -152,6 +152,13 @@ impl Parts {
         edges: &Edges,
         listener: &[SocketAddr],
     ) -> Result<inbound::Door, StartError> {
+        let spoken = |agent: &&config::AgentConfig| {
+            matches!(agent.binding, config::Binding::Auto | config::Binding::JsonRpc)
+                && matches!(agent.dialect, config::Dialect::Auto | config::Dialect::V1_0)
+        };
+        if !config.agents.iter().all(|agent| spoken(&agent)) {
+            return Err(StartError::Unsupported("an agent that speaks anything but JSON-RPC 1.0"));
+        }
         let edge = edges.of(Direction::Inbound);
         let http = jsonrpc::http_client(config.limits.connect);
         let neighbour = |agent: &config::AgentConfig| {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     address,
     check::{Check, Sifted, sift},
+    choice::{BINDINGS, Binding, DIALECTS, Dialect},
     field::{Field, Located},
     problem::Refused,
     raw::RawAgent,
@@ -28,49 +29,6 @@ pub struct AgentConfig {
     /// Which version of A2A it speaks.
     pub dialect: Dialect,
 }
-
-/// What an agent speaks.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub enum Binding {
-    /// Whatever its card says.
-    #[serde(rename = "auto")]
-    Auto,
-    /// Protobuf over gRPC.
-    #[serde(rename = "GRPC")]
-    Grpc,
-    /// Plain HTTP with JSON.
-    #[serde(rename = "HTTP+JSON")]
-    HttpJson,
-    /// JSON-RPC over HTTP.
-    #[serde(rename = "JSONRPC")]
-    JsonRpc,
-}
-
-/// The words for it.
-pub(super) const BINDINGS: [(&str, Binding); 4] = [
-    ("auto", Binding::Auto),
-    ("JSONRPC", Binding::JsonRpc),
-    ("HTTP+JSON", Binding::HttpJson),
-    ("GRPC", Binding::Grpc),
-];
-
-/// Which version of A2A an agent speaks.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub enum Dialect {
-    /// Whatever its card says.
-    #[serde(rename = "auto")]
-    Auto,
-    /// A2A 0.3.
-    #[serde(rename = "0.3")]
-    V0_3,
-    /// A2A 1.0.
-    #[serde(rename = "1.0")]
-    V1_0,
-}
-
-/// The words for it.
-pub(super) const DIALECTS: [(&str, Dialect); 3] =
-    [("auto", Dialect::Auto), ("0.3", Dialect::V0_3), ("1.0", Dialect::V1_0)];
 
 impl AgentConfig {
     pub(super) fn check(check: &Check<'_>, field: Field<Vec<Field<RawAgent>>>) -> Result<Vec<Self>, Refused> {

@@ -4,7 +4,7 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use super::{agent, log};
+use super::choice;
 use crate::a2a::Operation;
 
 const DURATION: &str = r"^[0-9]+(ms|s|m|h)$|\$\{";
@@ -14,22 +14,22 @@ const NUMBER: &str = r"^[0-9]+$|\$\{";
 const VARIABLE: &str = r"\$\{";
 
 pub(super) fn binding(_: &mut SchemaGenerator) -> Schema {
-    words(&agent::BINDINGS.map(|(word, _)| json!(word)), "auto")
+    words(&choice::BINDINGS.map(|(word, _)| json!(word)), "auto")
 }
 
 pub(super) fn dialect(_: &mut SchemaGenerator) -> Schema {
     // Without quotes YAML takes the versions for numbers.
-    let mut all = agent::DIALECTS.map(|(word, _)| json!(word)).to_vec();
+    let mut all = choice::DIALECTS.map(|(word, _)| json!(word)).to_vec();
     all.extend([json!(0.3), json!(1.0)]);
     words(&all, "auto")
 }
 
 pub(super) fn log_format(_: &mut SchemaGenerator) -> Schema {
-    words(&log::FORMATS.map(|(word, _)| json!(word)), "json")
+    words(&choice::FORMATS.map(|(word, _)| json!(word)), "json")
 }
 
 pub(super) fn log_level(_: &mut SchemaGenerator) -> Schema {
-    words(&log::LEVELS.map(|(word, _)| json!(word)), "info")
+    words(&choice::LEVELS.map(|(word, _)| json!(word)), "info")
 }
 
 pub(super) fn operations(_: &mut SchemaGenerator) -> Schema {

@@ -88,6 +88,29 @@ async fn send_fails_when_the_task_or_the_call_fails() {
 }
 
 #[tokio::test]
+async fn card_prints_the_card_as_this_pod_must_use_it() {
+    let pair = Pair::start().await;
+    let (code, out, error) = run(&mut client(&pair, &["card", "currency"])).await;
+    assert_eq!((code, &*out), (1, ""), "{error}");
+    pair.agent.show(
+        r#"{"name":"Currency","description":"Changes money","version":"7","capabilities":{},"skills":[{"id":"change","name":"c","description":"Money","tags":[]}],
+            "supportedInterfaces":[{"url":"http://0.0.0.0:1/","protocolBinding":"JSONRPC","protocolVersion":"1.0"}],
+            "defaultInputModes":[],"defaultOutputModes":[]}"#
+            .to_owned(),
+    );
+    let (code, out, _) = run(&mut client(&pair, &["card", "currency", "--json"])).await;
+    assert_eq!((code, out.lines().count()), (0, 1));
+    let base = format!("http://{}/agents/currency", pair.planner.outbound);
+    let card = value(&out);
+    assert_eq!((&card["name"], &card["supportedInterfaces"][0]["url"]), (&json!("Currency"), &json!(base)));
+    let (code, out, _) = run(&mut client(&pair, &["card", "currency"])).await;
+    assert_eq!(code, 0);
+    for words in ["Currency 7", "Changes money", "change: Money", &base] {
+        assert!(out.contains(words), "{out}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_typed_wrong_is_usage() {
     for arguments in [
         &[][..],

@@ -94,13 +94,16 @@ async fn all_calls_to_an_agent_share_one_connection_of_the_mesh() {
     let mut far = FarSide::start(&mesh, "currency", &[b"h2"]).await;
     let planner = mesh.sidecar("planner", known("currency", &[far.address])).await;
     let mut held = Vec::new();
+    // All at once, before there is any.
     for _ in 0..20 {
-        let caller = planner.begin("currency", "SendMessage", &say("x")).await;
-        held.push((caller, far.request().await));
+        held.push(planner.begin("currency", "SendMessage", &say("x")).await);
     }
-    for (mut caller, asked) in held {
+    for _ in 0..20 {
+        let asked = far.request().await;
         assert_eq!(asked.connection, 0);
         asked.message(&reply(Operation::SendMessage, &message("x")));
+    }
+    for mut caller in held {
         assert_eq!(caller.answer().await.status, 200);
     }
 }

@@ -215,29 +215,34 @@ async fn what_policy_does_not_allow_is_denied_with_the_reason_for_the_operator_a
 async fn an_agent_of_another_mesh_is_called_by_its_full_name_once_both_sides_agree() {
     let (east, west) = (Mesh::new(), Mesh::named("west"));
     let agent = Agent::start().await;
-    let mut config = beside("currency", &agent.url());
-    let _answering = agent.always(|_| message("abroad"));
-    config["policy"] =
+    let mut open = beside("currency", &agent.url());
+    open["policy"] =
         json!({"allow": [{"from": [format!("spiffe://east.example/ns/{}/**", east.namespace)]}]});
-    let dir = west.issue("currency");
-    std::fs::write(dir.join("east.example.trust-bundle.pem"), east.authority.root_pem()).unwrap();
-    let mut currency = west.start("currency", config);
-    soon("the identity", currency.app.ready()).await;
-    let closed = west.start("currency", beside("currency", "http://127.0.0.1:9"));
-
-    let dir = east.issue("planner");
-    std::fs::write(dir.join("west.example.trust-bundle.pem"), west.authority.root_pem()).unwrap();
+    let closed = beside("currency", &agent.url());
+    let _answering = agent.always(|_| message("abroad"));
+    let (to_west, to_east) = (west.issue("currency"), east.issue("planner"));
+    std::fs::write(to_west.join("east.example.trust-bundle.pem"), east.authority.root_pem()).unwrap();
+    std::fs::write(to_east.join("west.example.trust-bundle.pem"), west.authority.root_pem()).unwrap();
     let name = west.agent("currency");
-    let mut config = known(&name, &[currency.inbound()]);
-    config["discovery"]["static"][format!("closed.{}.west", west.namespace)] =
-        json!([closed.inbound().to_string()]);
-    config["meshes"] =
-        json!([{"name": "west", "trustDomain": "west.example", "clusterDomain": "west.local"}]);
-    let mut planner = east.start("planner", config);
-    soon("the identity", planner.app.ready()).await;
-    assert!(planner.call(&name, "SendMessage", &say("x")).await.result().contains("abroad"));
-    let line = call_line(&name, "inbound").await;
-    assert_eq!(line["peer"], east.id("planner").as_str());
-    // A mesh that nobody has configured is not known at all.
-    assert_eq!(planner.call("currency.x.north", "SendMessage", &say("x")).await.reason(), "AGENT_NOT_FOUND");
+    // To be believed is not to be allowed: by default that is only the own trust domain.
+    for (config, allowed) in [(open, true), (closed, false)] {
+        let mut currency = west.start("currency", config);
+        let mut config = known(&name, &[currency.inbound()]);
+        config["meshes"] =
+            json!([{"name": "west", "trustDomain": "west.example", "clusterDomain": "west.local"}]);
+        let mut planner = east.start("planner", config);
+        soon("both identities", async { tokio::join!(currency.app.ready(), planner.app.ready()) }).await;
+        let answer = planner.call(&name, "SendMessage", &say("x")).await;
+        if allowed {
+            assert!(answer.result().contains("abroad"));
+            assert_eq!(call_line(&name, "inbound").await["peer"], east.id("planner").as_str());
+        } else {
+            tells_only(&answer, "PERMISSION_DENIED");
+        }
+        // A mesh that nobody has configured is not known at all.
+        assert_eq!(
+            planner.call("currency.x.north", "SendMessage", &say("x")).await.reason(),
+            "AGENT_NOT_FOUND"
+        );
+    }
 }

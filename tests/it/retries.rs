@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::harness::agent::message;
+use crate::harness::agent::{Agent, message};
 use crate::harness::client::say;
 use crate::harness::eventually;
 use crate::harness::mesh::{Mesh, Pair, beside, known};
@@ -91,6 +91,28 @@ async fn leaving(mesh: &Mesh) -> Leaving {
         }
     });
     Leaving { address, asked, _listening: listening }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_accepts_and_says_nothing_is_given_up_for_another_one() {
+    let mesh = Mesh::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = listener.local_addr().unwrap();
+    let agent = Agent::start().await;
+    let currency = mesh.sidecar("currency", beside("currency", &agent.url())).await;
+    let _answering = agent.always(|_| message("speaks"));
+    let mut alone = known("currency", &[silent]);
+    alone["limits"] = json!({"connect": "100ms"});
+    let mut both = known("currency", &[silent, currency.inbound()]);
+    both["limits"] = json!({"connect": "100ms"});
+    let alone = mesh.sidecar("alone", alone).await;
+    assert_eq!(alone.call("currency", SEND, &say("x")).await.reason(), "AGENT_UNREACHABLE");
+    // With so short a time, the one that speaks may be too slow once; the silent one is never the answer.
+    let planner = mesh.sidecar("planner", both).await;
+    eventually("an answer", || async {
+        planner.call("currency", SEND, &say("x")).await.body.contains("speaks").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Streams: events cross as they happen, silence is kept alive, and both ends learn when the other one leaves.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::harness::agent::{message, status_update};
 use crate::harness::client::{reason, say};
@@ -9,6 +12,8 @@ use crate::harness::json::canonical;
 use crate::harness::mesh::{Pair, Sidecar};
 
 const STREAM: &str = "SendStreamingMessage";
+/// Many callers are written on httpx, which gives up after so long without a byte.
+const PATIENCE_OF_HTTPX: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn each_event_arrives_before_the_next_one_is_made() {
@@ -56,7 +61,8 @@ async fn a_silent_stream_is_kept_alive_before_and_after_the_agent_answers() {
     stream.event(&status_update("b")).await;
     let mut begun = begun.reading().await;
     begun.result().await;
-    let (mut unanswered, comment) = tokio::join!(unanswered.reading(), begun.block());
+    let first_signs = async { tokio::join!(unanswered.reading(), begun.block()) };
+    let (mut unanswered, comment) = timeout(PATIENCE_OF_HTTPX, first_signs).await.unwrap();
     assert_eq!(comment.as_deref(), Some(": keep-alive"));
     assert_eq!((unanswered.status, unanswered.head.header("content-type")), (200, Some("text/event-stream")));
     // What the agent says late arrives as ever, in the stream that was begun for it.

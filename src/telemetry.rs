@@ -157,6 +157,11 @@ impl Metrics {
         );
     }
 
+    /// Counts an agent's error data that was too large to cross.
+    pub fn truncated(&self) {
+        self.faults.get_or_create(&FaultLabels { reason: "DATA_TRUNCATED" }).inc();
+    }
+
     /// The label of an agent: its name while it is one of few, so that callers cannot fill the memory with names.
     fn agent(&self, name: &Name, known: bool) -> Arc<str> {
         let mut agents = self.agents.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

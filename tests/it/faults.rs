@@ -84,6 +84,8 @@ async fn data_that_no_trailer_can_hold_is_cut_and_said_to_be() {
         format!(r#"{{"code":5,"data":{{"truncated":{truncated}}},"message":"large"}}"#)
     );
     logs::line("the cut", |line| line["bytes"] == truncated).await;
+    let counted = pair.currency.metrics().await;
+    assert_eq!(counted.sum("dragoman_faults_total", &[r#"reason="DATA_TRUNCATED""#]), 1.0);
 }
 
 #[tokio::test]

@@ -48,8 +48,8 @@ impl Server {
     {
         let foreign = !super::is_sidecar(request.headers());
         match self.reply(request, arrival).await {
-            Ok(reply) => respond(reply, foreign),
-            Err(fault) => refusal(&fault, foreign),
+            Ok(reply) => self.respond(reply, foreign),
+            Err(fault) => refusal(&self.status(&fault, foreign)),
         }
     }
 
@@ -96,6 +96,56 @@ impl Server {
         };
         Ok((call, held))
     }
+
+    fn respond(&self, reply: Reply, foreign: bool) -> Response<Body> {
+        let server = self.clone();
+        let messages: BoxStream<'static, Result<bytes::Bytes, Status>> = match reply.body {
+            a2a::Body::Once(bytes) => stream::once(async { Ok(bytes) }).boxed(),
+            a2a::Body::Events(events) => events
+                .map(move |event| server.message(event, foreign))
+                .try_filter_map(|message| async { Ok(message) })
+                .boxed(),
+        };
+        let body = EncodeBody::new_server(
+            Raw,
+            messages,
+            None,
+            SingleMessageCompressionOverride::default(),
+            Some(usize::MAX),
+        );
+        let mut response = Response::new(Body::new(body));
+        reply.params.append_to(response.headers_mut());
+        response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE_GRPC);
+        response
+    }
+
+    /// An event as a message, or as the status that ends the stream.
+    fn message(&self, event: Result<Event, Fault>, foreign: bool) -> Result<Option<bytes::Bytes>, Status> {
+        match event {
+            Ok(Event::Data(bytes)) => Ok(Some(bytes)),
+            Ok(Event::End(params)) if params.is_empty() => Ok(None),
+            Ok(Event::End(params)) => {
+                let mut trailers = HeaderMap::new();
+                params.append_to(&mut trailers);
+                Err(Status::with_metadata(Code::Ok, "", MetadataMap::from_headers(trailers)))
+            }
+            Err(fault) => Err(self.status(&fault, foreign)),
+        }
+    }
+
+    /// A fault as a status; what of an agent's own words does not fit is counted and logged.
+    fn status(&self, fault: &Fault, foreign: bool) -> Status {
+        let written = status::write(fault, foreign);
+        if let Some(bytes) = written.truncated {
+            self.edge.metrics.truncated();
+            tracing::warn!(
+                bytes,
+                foreign,
+                "An agent's error data does not fit into gRPC trailers and was cut"
+            );
+        }
+        written.status
+    }
 }
 
 /// The one message of a request.
@@ -119,57 +169,13 @@ fn unread(status: &Status, limit: usize) -> Fault {
     }
 }
 
-fn respond(reply: Reply, foreign: bool) -> Response<Body> {
-    let messages: BoxStream<'static, Result<bytes::Bytes, Status>> = match reply.body {
-        a2a::Body::Once(bytes) => stream::once(async { Ok(bytes) }).boxed(),
-        a2a::Body::Events(events) => events
-            .map(move |event| message(event, foreign))
-            .try_filter_map(|message| async { Ok(message) })
-            .boxed(),
-    };
-    let body = EncodeBody::new_server(
-        Raw,
-        messages,
-        None,
-        SingleMessageCompressionOverride::default(),
-        Some(usize::MAX),
-    );
-    let mut response = Response::new(Body::new(body));
-    reply.params.append_to(response.headers_mut());
-    response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE_GRPC);
-    response
-}
-
-/// An event as a message, or as the status that ends the stream.
-fn message(event: Result<Event, Fault>, foreign: bool) -> Result<Option<bytes::Bytes>, Status> {
-    match event {
-        Ok(Event::Data(bytes)) => Ok(Some(bytes)),
-        Ok(Event::End(params)) if params.is_empty() => Ok(None),
-        Ok(Event::End(params)) => {
-            let mut trailers = HeaderMap::new();
-            params.append_to(&mut trailers);
-            Err(Status::with_metadata(Code::Ok, "", MetadataMap::from_headers(trailers)))
-        }
-        Err(fault) => Err(status(&fault, foreign)),
-    }
-}
-
-fn status(fault: &Fault, foreign: bool) -> Status {
-    let written = status::write(fault, foreign);
-    if let Some(bytes) = written.truncated {
-        tracing::warn!(bytes, foreign, "An agent's error data does not fit into gRPC trailers and was cut");
-    }
-    written.status
-}
-
 /// Refuses a request, of which only the headers were looked at.
 pub fn refuse(fault: &Fault, headers: &HeaderMap) -> Response<Body> {
-    refusal(fault, !super::is_sidecar(headers))
+    refusal(&status::write(fault, !super::is_sidecar(headers)).status)
 }
 
-fn refusal(fault: &Fault, foreign: bool) -> Response<Body> {
+fn refusal(status: &Status) -> Response<Body> {
     let mut response = Response::new(Body::empty());
-    let status = status(fault, foreign);
     if let Err(unwritable) = status.add_header(response.headers_mut()) {
         tracing::warn!(error = %unwritable, "A fault does not fit into headers");
         response.headers_mut().insert(GRPC_STATUS, HeaderValue::from(i32::from(status.code())));

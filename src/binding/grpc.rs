@@ -7,12 +7,12 @@ mod status;
 
 use std::time::Duration;
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 pub use client::Client;
 use http::{HeaderMap, HeaderName, HeaderValue};
 pub use server::{Server, refuse};
 use tonic::Status;
-use tonic::codec::{CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{CompressionEncoding, DecodeBuf, Decoder};
 
 use crate::a2a::Operation;
 
@@ -52,16 +52,6 @@ fn path(operation: Operation) -> String {
 #[derive(Clone, Copy, Debug)]
 struct Raw;
 
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, message: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(message);
-        Ok(())
-    }
-}
-
 impl Decoder for Raw {
     type Item = Bytes;
     type Error = Status;
@@ -69,6 +59,23 @@ impl Decoder for Raw {
     fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         Ok(Some(message.copy_to_bytes(message.remaining())))
     }
+}
+
+/// A message with its prefix (gRPC over HTTP/2, "Length-Prefixed-Message"), uncompressed. A small one is in one piece;
+/// a large one is not copied.
+fn framed(message: Bytes) -> impl Iterator<Item = Bytes> {
+    const SMALL: usize = 4 << 10;
+    let mut prefix = BytesMut::with_capacity(5 + if message.len() <= SMALL { message.len() } else { 0 });
+    prefix.put_u8(0);
+    // limits.message is below 2 GiB.
+    prefix.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    let apart = if message.len() <= SMALL {
+        prefix.put_slice(&message);
+        None
+    } else {
+        Some(message)
+    };
+    std::iter::once(prefix.freeze()).chain(apart)
 }
 
 /// The compression of a body; `Err` names one that we do not speak.
@@ -129,6 +136,17 @@ mod tests {
         assert_eq!(read_timeout(&headers("1500000u")), Some(Duration::from_millis(1500)));
         for text in ["", "5", "S", "-1S", "123456789S", "1x"] {
             assert_eq!(read_timeout(&headers(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_its_prefix_and_the_message() {
+        for length in [0, 1, 4096, 4097, 70_000] {
+            let message = Bytes::from(vec![7; length]);
+            let frame: Vec<u8> = framed(message.clone()).flatten().collect();
+            assert_eq!(frame[0], 0);
+            assert_eq!(usize::try_from(u32::from_be_bytes(frame[1..5].try_into().unwrap())).unwrap(), length);
+            assert_eq!(frame[5..], message);
         }
     }
 

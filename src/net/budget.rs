@@ -70,10 +70,28 @@ impl Budget {
     }
 }
 
+/// Bytes that keep something with them as long as anybody holds a piece of them: memory that they count for, or the
+/// bytes that they were made of.
+pub fn keeping<K: Send + 'static>(bytes: impl AsRef<[u8]> + Send + 'static, kept: K) -> Bytes {
+    struct Keeping<B, K> {
+        bytes: B,
+        _kept: K,
+    }
+
+    impl<B: AsRef<[u8]>, K> AsRef<[u8]> for Keeping<B, K> {
+        fn as_ref(&self) -> &[u8] {
+            self.bytes.as_ref()
+        }
+    }
+
+    Bytes::from_owner(Keeping { bytes, _kept: kept })
+}
+
 impl Held {
-    /// Gives everything back, because what was read has been handed on.
-    pub fn free(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// What was taken so far, in a [`Held`] of its own; this one begins anew.
+    pub fn split(&self) -> Self {
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Self(Arc::new(Mutex::new(taken)))
     }
 
     fn add(&self, permit: OwnedSemaphorePermit) {
@@ -166,16 +184,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_handed_on_is_free_again_while_the_body_goes_on() {
+    async fn what_was_handed_on_counts_until_it_is_dropped_while_the_body_goes_on() {
         let budget = Budget::new(1024);
         let pieces = futures_util::stream::iter(
             [1, 2, 3].map(|_| Ok::<_, BoxError>(Frame::data(Bytes::from(vec![0; 1024])))),
         );
         let (mut body, held) = budget.count(http_body_util::StreamBody::new(pieces));
-        for _ in 0..3 {
-            assert!(body.frame().await.unwrap().is_ok());
-            held.free();
+        let mut handed_on = None;
+        for _ in 0..2 {
+            drop(handed_on.take());
+            let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            handed_on = Some(keeping(piece, held.split()).slice(1..));
         }
+        assert!(Exhausted::caused(&*body.frame().await.unwrap().unwrap_err()).is_some());
+        assert_eq!(handed_on.unwrap().len(), 1023);
     }
 
     #[tokio::test(start_paused = true)]

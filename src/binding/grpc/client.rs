@@ -1,5 +1,6 @@
 //! The gRPC side that calls: one message out, one message or a stream in, over a peer's connection.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,23 +11,25 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use futures_util::{FutureExt as _, TryStreamExt as _};
 use http::{HeaderValue, Request, Response, header};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tonic::body::Body;
-use tonic::codec::{EncodeBody, Streaming};
+use tonic::codec::Streaming;
 use tonic::{Code, Status};
 use tower::Service;
 
 use super::concluded::Concluded;
 use super::{
-    CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_STATUS, GRPC_TIMEOUT, Raw, USER_AGENT, encoding, path,
-    status, write_timeout,
+    CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_STATUS, GRPC_TIMEOUT, Raw, USER_AGENT, encoding, framed,
+    path, status, write_timeout,
 };
 use crate::a2a::{self, Call, Event, Fault, Operation, Params, Reason, Reply};
 use crate::binding::Edge;
 use crate::identity::Pattern;
 use crate::net::BodyError;
-use crate::net::budget::{Exhausted, Held};
+use crate::net::budget::{Exhausted, Held, keeping};
 use crate::net::peers::{Connection, Peers, Unanswered, Unreachable, describe};
 use crate::tls::Refusal;
 
@@ -80,10 +83,8 @@ impl Service<Call> for Client {
 }
 
 fn request(call: Call) -> Request<Body> {
-    let body = call.body;
-    let body =
-        EncodeBody::new_client(Raw, stream::once(async { Ok::<_, Status>(body) }), None, Some(usize::MAX));
-    let mut request = Request::new(Body::new(body));
+    let frames = stream::iter(framed(call.body).map(|piece| Ok::<_, Infallible>(Frame::data(piece))));
+    let mut request = Request::new(Body::new(StreamBody::new(frames)));
     *request.method_mut() = http::Method::POST;
     // An operation's name is always a path.
     *request.uri_mut() = http::Uri::try_from(path(call.operation)).unwrap_or_default();
@@ -136,8 +137,9 @@ fn receive(response: Response<Incoming>, operation: Operation, edge: &Edge) -> R
 impl Messages {
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         let message = self.messages.message().await;
-        self.held.free();
-        message.map_err(|status| {
+        // The message counts until whoever gets it is done with it.
+        let held = self.held.split();
+        message.map(|message| message.map(|message| keeping(message, held))).map_err(|status| {
             if self.concluded.load(Ordering::Relaxed) {
                 status::read(&status, self.operation)
             } else {

@@ -1,18 +1,22 @@
 //! The gRPC side that is called: one request message in, one message or a stream out.
 
+use std::convert::Infallible;
+
 use futures_util::stream::{self, BoxStream};
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
-use http_body::Body as HttpBody;
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::StreamBody;
 use tokio::time::Instant;
 use tonic::body::Body;
-use tonic::codec::{EncodeBody, SingleMessageCompressionOverride, Streaming};
+use tonic::codec::Streaming;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
 use super::{
-    CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_STATUS, Raw, encoding, operation, read_timeout, status,
+    CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_STATUS, Raw, encoding, framed, operation, read_timeout,
+    status,
 };
 use crate::a2a::{self, Agent, Binding, Call, Event, Fault, Params, Reason, Reply};
 use crate::binding::{Arrival, Edge};
@@ -106,13 +110,7 @@ impl Server {
                 .try_filter_map(|message| async { Ok(message) })
                 .boxed(),
         };
-        let body = EncodeBody::new_server(
-            Raw,
-            messages,
-            None,
-            SingleMessageCompressionOverride::default(),
-            Some(usize::MAX),
-        );
+        let body = StreamBody::new(frames(messages));
         let mut response = Response::new(Body::new(body));
         reply.params.append_to(response.headers_mut());
         response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE_GRPC);
@@ -148,6 +146,31 @@ impl Server {
     }
 }
 
+/// A response's frames: the messages, and the status in the trailers.
+fn frames(
+    messages: BoxStream<'static, Result<bytes::Bytes, Status>>,
+) -> impl Stream<Item = Result<Frame<bytes::Bytes>, Infallible>> {
+    let frames = stream::unfold(Some(messages), |messages| async {
+        let mut messages = messages?;
+        let (frames, rest) = match messages.next().await {
+            Some(Ok(message)) => (framed(message).map(Frame::data).collect(), Some(messages)),
+            Some(Err(status)) => (vec![Frame::trailers(trailers(&status))], None),
+            None => (vec![Frame::trailers(trailers(&Status::ok("")))], None),
+        };
+        Some((stream::iter(frames.into_iter().map(Ok)), rest))
+    });
+    frames.flatten()
+}
+
+fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    if let Err(unwritable) = status.add_header(&mut trailers) {
+        tracing::warn!(error = %unwritable, "A fault does not fit into headers");
+        trailers.insert(GRPC_STATUS, HeaderValue::from(i32::from(status.code())));
+    }
+    trailers
+}
+
 /// The one message of a request.
 async fn one_message(mut body: Streaming<bytes::Bytes>) -> Result<bytes::Bytes, Status> {
     let message = body.message().await?.ok_or_else(|| Status::internal("no message in the request"))?;
@@ -176,10 +199,7 @@ pub fn refuse(fault: &Fault, headers: &HeaderMap) -> Response<Body> {
 
 fn refusal(status: &Status) -> Response<Body> {
     let mut response = Response::new(Body::empty());
-    if let Err(unwritable) = status.add_header(response.headers_mut()) {
-        tracing::warn!(error = %unwritable, "A fault does not fit into headers");
-        response.headers_mut().insert(GRPC_STATUS, HeaderValue::from(i32::from(status.code())));
-    }
+    response.headers_mut().extend(trailers(status));
     response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE_GRPC);
     response.headers_mut().insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("gzip,identity"));
     response

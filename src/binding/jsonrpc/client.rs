@@ -22,7 +22,7 @@ use crate::a2a::{self, A2A_VERSION, Call, Event, Fault, Operation, Params, Reaso
 use crate::binding::Edge;
 use crate::codec::jsonrpc::{Id, Outcome, read_reply, write_request};
 use crate::codec::{schema, sse};
-use crate::net::budget::{Exhausted, Held};
+use crate::net::budget::{Exhausted, Held, keeping};
 use crate::net::peers::describe;
 use crate::net::{BodyError, collect};
 use crate::telemetry::Form;
@@ -71,10 +71,12 @@ impl Client {
             return Ok(self.events(response, operation));
         }
         let (head, body) = response.into_parts();
-        let (body, _held) = self.edge.budget.count(body);
+        let (body, held) = self.edge.budget.count(body);
         let body = collect(Body::new(body), self.edge.limit).await.map_err(|error| unread(&error))?;
         self.edge.metrics.count(self.edge.direction, Form::Json, body.len());
         let wire = self.answer(&head.headers, head.status, &body, operation)?;
+        // It counts until whoever gets it is done with it.
+        let wire = keeping(wire, held);
         let body = if operation.is_streaming() {
             let events = [Ok(Event::Data(wire)), Ok(Event::End(Params::default()))];
             a2a::Body::Events(stream::iter(events).boxed())
@@ -109,9 +111,9 @@ impl Client {
         status: StatusCode,
         body: &[u8],
         operation: Operation,
-    ) -> Result<Bytes, Fault> {
+    ) -> Result<Vec<u8>, Fault> {
         match read_reply(body, schema::response(operation), self.edge.limit) {
-            Ok(Outcome::Result(wire)) if status.is_success() => Ok(wire.into()),
+            Ok(Outcome::Result(wire)) if status.is_success() => Ok(wire),
             Ok(Outcome::Error(fault)) => Err(fault.with_params(Params::from_headers(headers))),
             Err(error) if status.is_success() => Err(error.of_reply()),
             Ok(Outcome::Result(_)) | Err(_) => Err(self.refusal(headers, status)),
@@ -223,9 +225,9 @@ impl Reader {
     }
 
     fn data(&self, data: &[u8]) -> Result<Event, Fault> {
-        self.held.free();
+        let held = self.held.split();
         match read_reply(data, schema::response(self.operation), self.edge.limit) {
-            Ok(Outcome::Result(wire)) => Ok(Event::Data(wire.into())),
+            Ok(Outcome::Result(wire)) => Ok(Event::Data(keeping(wire, held))),
             Ok(Outcome::Error(fault)) => Err(fault),
             Err(error) => Err(error.of_reply()),
         }

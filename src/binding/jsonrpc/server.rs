@@ -19,7 +19,7 @@ use crate::a2a::{self, Agent, Binding, Call, Event, Fault, Operation, Params, Re
 use crate::binding::{Arrival, Edge, unread};
 use crate::codec::jsonrpc::{Id, Rejected, read_request, write_fault, write_result};
 use crate::codec::{schema, sse};
-use crate::net::budget::Held;
+use crate::net::budget::{Held, keeping};
 use crate::net::{BoxError, collect};
 use crate::telemetry::{Direction, Form, Metrics};
 
@@ -91,7 +91,8 @@ impl Server {
             Ok(Reply { params, body: a2a::Body::Once(wire) }) => {
                 let mut json = Vec::with_capacity(wire.len() * 5 / 4 + 128);
                 match write_result(id, schema::response(operation), &wire, &mut json) {
-                    Ok(()) => self.json(StatusCode::OK, &params, json),
+                    // As long as the text is under way, so is the memory that it was made of.
+                    Ok(()) => self.json(StatusCode::OK, &params, keeping(json, wire)),
                     Err(error) => self.refuse(id, &error.of_reply()),
                 }
             }
@@ -100,9 +101,9 @@ impl Server {
         }
     }
 
-    fn json(&self, status: StatusCode, params: &Params, json: Vec<u8>) -> Response<Body> {
+    fn json(&self, status: StatusCode, params: &Params, json: Bytes) -> Response<Body> {
         self.edge.metrics.count(self.edge.direction, Form::Json, json.len());
-        let mut response = Response::new(Body::new(http_body_util::Full::new(Bytes::from(json))));
+        let mut response = Response::new(Body::new(http_body_util::Full::new(json)));
         *response.status_mut() = status;
         params.append_to(response.headers_mut());
         response.headers_mut().insert(header::CONTENT_TYPE, JSON);
@@ -110,7 +111,7 @@ impl Server {
     }
 
     fn refuse(&self, id: &Id, fault: &Fault) -> Response<Body> {
-        self.json(fault.http().unwrap_or(StatusCode::OK), fault.params(), fault_text(id, fault))
+        self.json(fault.http().unwrap_or(StatusCode::OK), fault.params(), fault_text(id, fault).into())
     }
 
     /// Answers with a stream. Its head is sent as soon as the agent answers, or before the caller loses patience.
@@ -223,7 +224,7 @@ impl Writer {
             return Some(Bytes::from_static(sse::KEEP_ALIVE));
         };
         let written = match event {
-            Some(Ok(Event::Data(wire))) => self.data(&wire),
+            Some(Ok(Event::Data(wire))) => self.data(wire),
             Some(Err(fault)) => Err(fault),
             Some(Ok(Event::End(_))) | None if self.empty => {
                 Err(Fault::new(Reason::StreamBroken, "the agent ended the stream without an event"))
@@ -243,12 +244,12 @@ impl Writer {
         }))
     }
 
-    fn data(&self, wire: &[u8]) -> Result<Bytes, Fault> {
+    fn data(&self, wire: Bytes) -> Result<Bytes, Fault> {
         let mut text = Vec::with_capacity(wire.len() * 5 / 4 + 128);
         sse::write_event(&mut text, |out| {
-            write_result(&self.id, schema::response(self.operation), wire, out)
+            write_result(&self.id, schema::response(self.operation), &wire, out)
         })
         .map_err(|error| error.of_reply())?;
-        Ok(text.into())
+        Ok(keeping(text, wire))
     }
 }

@@ -28,6 +28,11 @@ pub(super) fn run(args: &Sidecar) -> Result<(), Failure> {
             LogLevel::Trace => Level::TRACE,
         },
     );
+    // A stream takes a socket at either end; the usual 1024 would be few.
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(sockets) => tracing::debug!(sockets, "As many sockets as the system allows"),
+        Err(error) => tracing::warn!(%error, "The number of open sockets cannot be raised"),
+    }
     if let Some(path) = &args.ready_file {
         remove(path)?;
     }

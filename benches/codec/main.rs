@@ -1,5 +1,5 @@
-//! `cargo bench --bench codec [-- --quick]`: JSON → wire and wire → JSON, beside `serde_json::Value` and prost + pbjson
-//! on the same messages in the same run.
+//! `cargo bench --bench codec [-- --quick] [NAME]`: JSON → wire and wire → JSON, beside `serde_json::Value` and prost + pbjson
+//! on the same messages in the same run. With a NAME, only messages that have it in theirs.
 //!
 //! MB/s counts bytes of JSON in both directions. `Value` is no codec: it shows what parsing and printing JSON cost alone.
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on should say where")]
@@ -47,13 +47,20 @@ fn main() {
         return;
     }
     let rounds = if args.iter().any(|arg| arg == "--quick") { ROUNDS_QUICK } else { ROUNDS };
-    let samples = samples::all();
+    let name = args.iter().find(|arg| !arg.starts_with("--")).map_or("", String::as_str);
+    let samples: Vec<Sample> =
+        samples::all().into_iter().filter(|sample| sample.name.contains(name)).collect();
     let measured: Vec<Measured> = samples.iter().map(|sample| measure(sample, rounds)).collect();
     table("JSON → wire", &measured, |measured| measured.read);
     table("wire → JSON", &measured, |measured| measured.write);
-    let file = samples.last().unwrap();
-    let floor = floor(file, rounds);
-    ratios(&measured, floor);
+    ratios(&measured);
+    if let Some((file, measured)) =
+        samples.iter().zip(&measured).find(|(sample, _)| sample.name == samples::FILE)
+    {
+        let [read, write] = floor(file, rounds);
+        let (read, write) = (measured.read[0] / read, measured.write[0] / write);
+        println!("\n{}: {read:.2}× the time of base64 + memcpy in, {write:.2}× out", file.name);
+    }
 }
 
 fn measure(sample: &Sample, rounds: usize) -> Measured {
@@ -136,7 +143,7 @@ fn table(title: &str, measured: &[Measured], times: impl Fn(&Measured) -> Times)
     }
 }
 
-fn ratios(measured: &[Measured], floor: [f64; 2]) {
+fn ratios(measured: &[Measured]) {
     println!("\nhow much faster than       │    JSON → wire      │    wire → JSON");
     println!("                           │    Value     pbjson │    Value     pbjson");
     for Measured { name, read, write, .. } in measured {
@@ -145,12 +152,5 @@ fn ratios(measured: &[Measured], floor: [f64; 2]) {
             print!(" │ {:>7.2}× {:>9.2}×", value / ours, pbjson / ours);
         }
         println!();
-    }
-    if let Some(Measured { name, read: [read, ..], write: [write, ..], .. }) = measured.last() {
-        println!(
-            "\n{name}: {:.2}× the time of base64 + memcpy in, {:.2}× out",
-            read / floor[0],
-            write / floor[1]
-        );
     }
 }

@@ -4,8 +4,10 @@ use dragoman::codec::Reading;
 use dragoman::codec::schema::{self, Message};
 use serde_json::{Value, json};
 
-/// The bytes of the file that travels in a file part.
-const FILE: usize = 4 << 20;
+/// The name of the message with a file part.
+pub(crate) const FILE: &str = "4 MB file";
+/// The bytes of that file.
+const FILE_SIZE: usize = 4 << 20;
 
 /// A message to be measured.
 pub(crate) struct Sample {
@@ -59,8 +61,8 @@ pub(crate) fn all() -> Vec<Sample> {
         request("nested data", json!([{"data": data(), "mediaType": "application/json"}])),
         request("64 KB text", json!([{"text": prose(64 << 10)}])),
         request(
-            "4 MB file",
-            json!([{"raw": base64_simd::STANDARD.encode_to_string(noise(FILE)), "filename": "scan.tiff",
+            FILE,
+            json!([{"raw": base64_simd::STANDARD.encode_to_string(noise(FILE_SIZE)), "filename": "scan.tiff",
                     "mediaType": "image/tiff"}]),
         ),
     ]

@@ -18,7 +18,7 @@ use super::process::{cpu_of, tell};
 /// The most calls of one connection in one run.
 const CALLS_MAX: usize = 100_000;
 /// How long a call may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
@@ -59,8 +59,7 @@ pub(crate) async fn run(order: &str) -> Result<()> {
     let order: Order = serde_json::from_str(order)?;
     let mut callers = Vec::new();
     for _ in 0..order.connections {
-        let connection = Connection::new(TcpStream::connect(order.address).await?)?;
-        callers.push(Caller { connection, latencies: Vec::new(), failed: 0 });
+        callers.push(Caller::connect(order.address).await?);
     }
     let mut callers = call(callers, &order, order.warm_up).await?;
     for caller in &mut callers {
@@ -100,6 +99,11 @@ async fn call(callers: Vec<Caller>, order: &Order, time: Duration) -> Result<Vec
 }
 
 impl Caller {
+    async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let connection = Connection::new(TcpStream::connect(address).await?)?;
+        Ok(Self { connection, latencies: Vec::new(), failed: 0 })
+    }
+
     async fn call(mut self, order: Order, end: Instant) -> io::Result<Self> {
         let question = Question { body: order.body, events: order.events };
         let mut request = question.request(&order.path, &order.address.to_string());
@@ -114,11 +118,17 @@ impl Caller {
                 let bytes = self.connection.body(&head, &mut answer).await?;
                 Ok::<_, io::Error>(head.first.starts_with("HTTP/1.1 200 ").then_some(bytes))
             };
-            let bytes = timeout(PATIENCE, exchange).await??;
-            if bytes.is_some_and(|bytes| question.answered(&request, bytes, &answer)) {
-                self.latencies.push(began.elapsed());
-            } else {
-                self.failed += 1;
+            let late = |_| Err(wrong("no answer in time"));
+            match timeout(PATIENCE, exchange).await.unwrap_or_else(late) {
+                Ok(Some(bytes)) if question.answered(&request, bytes, &answer) => {
+                    self.latencies.push(began.elapsed());
+                }
+                Ok(_) => self.failed += 1,
+                // Who refuses a request that is still being sent may close.
+                Err(_) => {
+                    self.failed += 1;
+                    self.connection = Self::connect(order.address).await?.connection;
+                }
             }
             if Instant::now() >= end {
                 break;

@@ -4,11 +4,11 @@
 //! Everything is a process of its own on this machine's loopback; this program is its own agent, relays and load. Options:
 //!
 //! - `--quick`: three cases in under a minute
-//! - `--cases TEXT`: only cases with that text in their name, such as `1 KB` or `× 64`
+//! - `--cases LIST`: only cases with one of these in their name, such as `1 KB × 1,20 events`
 //! - `--rounds N`: so many rounds
 //! - `--lanes LIST`: of `direct`, `relay` and `crossing`, the last with where its log goes (`crossing:null`, the default,
 //!   `crossing:file`, or `crossing:quiet` for none) and with the program to run (`crossing@PATH`); each crossing is
-//!   compared with every lane before it
+//!   compared with the lanes before it that are none, and with the first crossing
 #![expect(clippy::print_stdout, reason = "its result is a table on stdout")]
 
 mod agent;
@@ -99,8 +99,9 @@ async fn bench(args: &[String]) -> Result<()> {
     if let Some(rounds) = option("--rounds") {
         pace.rounds = rounds.parse()?;
     }
-    let wanted = option("--cases").unwrap_or_default();
-    let cases: Vec<Case> = cases.into_iter().filter(|case| case.to_string().contains(wanted)).collect();
+    let wanted: Option<Vec<&str>> = option("--cases").map(|list| list.split(',').collect());
+    let is_wanted = |case: &Case| wanted.as_ref().is_none_or(|list| list.iter().any(|words| case.has(words)));
+    let cases: Vec<Case> = cases.into_iter().filter(is_wanted).collect();
 
     let dragoman = Path::new(env!("CARGO_BIN_EXE_dragoman"));
     let stage = Stage::build(option("--lanes").unwrap_or(LANES), dragoman).await?;

@@ -11,6 +11,9 @@ use super::stage::{Lane, Stage};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
+/// The bytes of a body with a file.
+const FILE: usize = 4 << 20;
+
 /// A kind of call, and how many at once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Case {
@@ -48,10 +51,14 @@ pub(crate) struct Measured {
 
 /// The cases of a whole run.
 pub(crate) fn whole() -> Vec<Case> {
-    let bodies = [200, 1 << 10, 64 << 10, 4 << 20].map(|body| Question { body, events: 0 });
+    let bodies = [200, 1 << 10, 64 << 10, FILE].map(|body| Question { body, events: 0 });
     let streams = [20, 100].map(|events| Question { body: 1 << 10, events });
-    let questions = bodies.into_iter().chain(streams);
-    questions.flat_map(|question| [1, 16, 64].map(|connections| Case { question, connections })).collect()
+    let cases = |question: Question| {
+        // More files at once than `limits.buffered` holds would measure how they are refused.
+        let connections = if question.body == FILE { [1, 4, 16] } else { [1, 16, 64] };
+        connections.map(|connections| Case { question, connections })
+    };
+    bodies.into_iter().chain(streams).flat_map(cases).collect()
 }
 
 /// The cases of a quick one.
@@ -64,6 +71,11 @@ pub(crate) fn quick() -> Vec<Case> {
 }
 
 impl Case {
+    /// Whether its name has these words.
+    pub(crate) fn has(self, words: &str) -> bool {
+        format!(" {self} ").contains(&format!(" {words} "))
+    }
+
     /// Measures the case on all lanes.
     pub(crate) async fn measure(self, stage: &Stage, pace: Pace) -> Result<Measured> {
         let mut lanes = vec![Vec::new(); stage.lanes.len()];

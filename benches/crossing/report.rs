@@ -2,10 +2,17 @@
 
 use super::plan::{Case, Figures, Measured};
 use super::process::Memory;
-use super::stage::Stage;
+use super::stage::{Lane, Stage};
 
 /// A figure that is compared between lanes.
 type Figure = (&'static str, fn(&Figures) -> f64);
+
+const COMPARED: [Figure; 4] = [
+    ("calls/s", |figures| figures.rate),
+    ("p50", |figures| figures.p50),
+    ("p99", |figures| figures.p99),
+    ("CPU", |figures| figures.cpu),
+];
 
 /// The figures of one case, in the order of the lanes.
 pub(crate) fn case(case: &Case, measured: &Measured, stage: &Stage) {
@@ -45,23 +52,18 @@ pub(crate) fn memory(at_rest: &[Memory], after: &[Memory], stage: &Stage) {
     }
 }
 
-/// How each crossing compares with the relay and with nothing between: the median of the ratios of the single rounds, in
-/// which the lanes ran right after each other.
+/// How each crossing compares with what is none, and with the first crossing: the median of the ratios of the single
+/// rounds, in which the lanes ran right after each other.
 pub(crate) fn ratios(cases: &[(Case, Measured)], stage: &Stage) {
-    let of_the_relay: [Figure; 4] = [
-        ("calls/s", |figures| figures.rate),
-        ("p50", |figures| figures.p50),
-        ("p99", |figures| figures.p99),
-        ("CPU", |figures| figures.cpu),
-    ];
-    let crossings = stage.lanes.iter().enumerate().filter(|(_, lane)| lane.name.starts_with("crossing"));
-    for (index, lane) in crossings {
-        for (other, name) in stage.lanes.iter().enumerate().take(index) {
-            let figures = if name.between.is_empty() { &of_the_relay[..3] } else { &of_the_relay[..] };
-            print!("\n{:24}", format!("{} / {}", label(&lane.name), label(&name.name)));
-            for (title, _) in figures {
-                print!(" {title:>9}");
-            }
+    let is_crossing = |lane: &Lane| lane.name.starts_with("crossing");
+    let first = stage.lanes.iter().position(is_crossing);
+    for (index, lane) in stage.lanes.iter().enumerate().filter(|(_, lane)| is_crossing(lane)) {
+        let before = stage.lanes.iter().enumerate().take(index);
+        for (other, beside) in before.filter(|(other, lane)| !is_crossing(lane) || Some(*other) == first) {
+            // With nothing between there is no processor time to compare with.
+            let figures = if beside.between.is_empty() { &COMPARED[..3] } else { &COMPARED[..] };
+            print!("\n{:24}", format!("{} / {}", label(&lane.name), label(&beside.name)));
+            figures.iter().for_each(|(title, _)| print!(" {title:>9}"));
             println!();
             for (case, measured) in cases {
                 print!("  {:22}", case.to_string());

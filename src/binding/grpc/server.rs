@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
@@ -48,7 +49,7 @@ impl Server {
     /// Answers one request. All that can go wrong is told by the gRPC status.
     pub async fn serve<B>(&self, request: Request<B>, arrival: Arrival) -> Response<Body>
     where
-        B: HttpBody<Data = bytes::Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         let foreign = !super::is_sidecar(request.headers());
         match self.reply(request, arrival).await {
@@ -59,7 +60,7 @@ impl Server {
 
     async fn reply<B>(&self, request: Request<B>, arrival: Arrival) -> Result<Reply, Fault>
     where
-        B: HttpBody<Data = bytes::Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         let read = self.read(request, arrival).await;
         let (call, held) = read.inspect_err(|fault| self.edge.metrics.refused(self.edge.direction, fault))?;
@@ -75,7 +76,7 @@ impl Server {
 
     async fn read<B>(&self, request: Request<B>, arrival: Arrival) -> Result<(Call, Held), Fault>
     where
-        B: HttpBody<Data = bytes::Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         let (head, body) = request.into_parts();
         let operation = operation(head.uri.path()).ok_or_else(|| {
@@ -103,7 +104,7 @@ impl Server {
 
     fn respond(&self, reply: Reply, foreign: bool) -> Response<Body> {
         let server = self.clone();
-        let messages: BoxStream<'static, Result<bytes::Bytes, Status>> = match reply.body {
+        let messages: BoxStream<'static, Result<Bytes, Status>> = match reply.body {
             a2a::Body::Once(bytes) => stream::once(async { Ok(bytes) }).boxed(),
             a2a::Body::Events(events) => events
                 .map(move |event| server.message(event, foreign))
@@ -118,7 +119,7 @@ impl Server {
     }
 
     /// An event as a message, or as the status that ends the stream.
-    fn message(&self, event: Result<Event, Fault>, foreign: bool) -> Result<Option<bytes::Bytes>, Status> {
+    fn message(&self, event: Result<Event, Fault>, foreign: bool) -> Result<Option<Bytes>, Status> {
         match event {
             Ok(Event::Data(bytes)) => Ok(Some(bytes)),
             Ok(Event::End(params)) if params.is_empty() => Ok(None),
@@ -148,8 +149,8 @@ impl Server {
 
 /// A response's frames: the messages, and the status in the trailers.
 fn frames(
-    messages: BoxStream<'static, Result<bytes::Bytes, Status>>,
-) -> impl Stream<Item = Result<Frame<bytes::Bytes>, Infallible>> {
+    messages: BoxStream<'static, Result<Bytes, Status>>,
+) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> {
     let frames = stream::unfold(Some(messages), |messages| async {
         let mut messages = messages?;
         let (frames, rest) = match messages.next().await {
@@ -172,7 +173,7 @@ fn trailers(status: &Status) -> HeaderMap {
 }
 
 /// The one message of a request.
-async fn one_message(mut body: Streaming<bytes::Bytes>) -> Result<bytes::Bytes, Status> {
+async fn one_message(mut body: Streaming<Bytes>) -> Result<Bytes, Status> {
     let message = body.message().await?.ok_or_else(|| Status::internal("no message in the request"))?;
     match body.message().await? {
         None => Ok(message),

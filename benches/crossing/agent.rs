@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::http::{Connection, wrong};
-use super::message::{LAST, answer, asked, event};
+use super::message::{CARD, LAST, answer, asked, event};
 use super::process::tell;
 
 /// Serves until the process ends.
@@ -29,19 +29,25 @@ async fn serve(stream: TcpStream) -> io::Result<()> {
     let mut body = Vec::new();
     while let Some(head) = connection.head().await? {
         connection.body(&head, &mut body).await?;
+        if head.first.starts_with("GET ") {
+            // The sidecar wants to know where the agent serves what.
+            connection.send(once(CARD).as_bytes()).await?;
+            continue;
+        }
         let (id, events) = asked(&body).ok_or_else(|| wrong("a request of somebody else"))?;
         if events == 0 {
-            let answer = answer(&id);
-            let length = answer.len();
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
-            );
-            connection.send((head + &answer).as_bytes()).await?;
+            connection.send(once(&answer(&id)).as_bytes()).await?;
         } else {
             stream_events(&mut connection, &id, events).await?;
         }
     }
     Ok(())
+}
+
+/// An answer of known length.
+fn once(json: &str) -> String {
+    let length = json.len();
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}")
 }
 
 /// Sends each event by itself, as an agent does that has nothing more to say yet.

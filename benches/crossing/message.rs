@@ -9,6 +9,14 @@ const ID_DIGITS: usize = 16;
 pub(crate) const LAST: &[u8] = b"TASK_STATE_COMPLETED";
 const HEAD: usize = 512;
 
+/// The agent's card.
+pub(crate) const CARD: &str = r#"{
+    "name": "Bench", "description": "Answers at once", "version": "1.0.0",
+    "supportedInterfaces": [{"url": "http://127.0.0.1/", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}],
+    "capabilities": {"streaming": true}, "defaultInputModes": ["text/plain"], "defaultOutputModes": ["text/plain"],
+    "skills": [{"id": "travel", "name": "Travel", "description": "Finds trains", "tags": ["travel"]}]
+}"#;
+
 /// What the load asks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Question {

@@ -16,8 +16,8 @@ use crate::a2a::{A2A_VERSION, Binding, Body, Call, Fault, Name, Operation, Param
 use crate::binding::{card, jsonrpc};
 use crate::card::agent_url;
 
-/// How long an agent's card may take when a call waits to know where to go, and when a card that took longer is asked
-/// for again.
+/// How long an agent's card may take when a call waits to know where to go, and when a card that took longer, or broke
+/// off, is asked for again.
 const CARD_PATIENCE: Duration = Duration::from_secs(2);
 const CARD_PAUSE: Duration = Duration::from_secs(10);
 
@@ -120,8 +120,12 @@ impl Neighbour {
                     },
                 ))
             }
-            // It answered, but has no card that could be read: its URL is all there is.
+            // It has no card that could be read: its URL is all there is.
             Err(fault) if fault.reason() != Reason::AgentUnreachable => Some(self.plain()),
+            // It broke off, and may do better later.
+            Err(fault) if !fault.is_never_processed() => {
+                Some(Known { until: Instant::now() + CARD_PAUSE, ..self.plain() })
+            }
             Ok(_) | Err(_) => None,
         }
     }

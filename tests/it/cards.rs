@@ -1,7 +1,10 @@
 //! Cards through both sidecars: rewritten for the caller, kept by validators, the original untouched.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 
+use crate::harness::agent::message;
 use crate::harness::client::{Answer, Client, say};
 use crate::harness::mesh::Pair;
 
@@ -65,6 +68,19 @@ async fn calls_go_where_the_card_says_on_the_configured_host() {
     let (_caller, request) = pair.begin("SendMessage", &say("x")).await;
     assert_eq!(request.head.word(1), "/a2a/rpc");
     assert_eq!(request.head.header("host"), Some(&*pair.agent.address.to_string()));
+}
+
+#[tokio::test]
+async fn an_agent_that_breaks_off_its_card_is_not_asked_before_every_call() {
+    let mut pair = Pair::start().await;
+    let asked = pair.agent.break_off_cards();
+    for _ in 0..3 {
+        let (mut caller, request) = pair.begin("SendMessage", &say("x")).await;
+        assert_eq!(request.head.word(1), "/");
+        request.result(&message("x")).await;
+        assert_eq!(caller.answer().await.status, 200);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,8 +18,16 @@ use super::{json, soon};
 pub(crate) struct Agent {
     pub(crate) address: SocketAddr,
     requests: mpsc::UnboundedReceiver<Received>,
-    card: watch::Sender<Option<String>>,
+    card: watch::Sender<Card>,
     _listening: AbortOnDropHandle<()>,
+}
+
+/// What the agent answers who asks for its card.
+#[derive(Clone)]
+enum Card {
+    None,
+    Shown(String),
+    BreaksOff(Arc<AtomicUsize>),
 }
 
 /// A request that waits for its answer. Dropped without one, its connection is closed.
@@ -47,14 +57,21 @@ impl Agent {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tx, requests) = mpsc::unbounded_channel();
-        let (card, shown) = watch::channel(None);
+        let (card, shown) = watch::channel(Card::None);
         let listening = dragoman::task::spawn(accept(listener, tx, shown));
         Self { address, requests, card, _listening: listening }
     }
 
     /// Shows a card from now on. Until then the agent has none; who asks for it is answered here and not by the test.
     pub(crate) fn show(&self, card: impl Into<String>) {
-        self.card.send_replace(Some(card.into()));
+        self.card.send_replace(Card::Shown(card.into()));
+    }
+
+    /// Closes the connection of who asks for a card from now on, and counts how often that was.
+    pub(crate) fn break_off_cards(&self) -> Arc<AtomicUsize> {
+        let asked = Arc::<AtomicUsize>::default();
+        self.card.send_replace(Card::BreaksOff(Arc::clone(&asked)));
+        asked
     }
 
     pub(crate) fn url(&self) -> String {
@@ -87,9 +104,7 @@ impl Agent {
     }
 }
 
-type Card = watch::Receiver<Option<String>>;
-
-async fn accept(listener: TcpListener, tx: mpsc::UnboundedSender<Received>, card: Card) {
+async fn accept(listener: TcpListener, tx: mpsc::UnboundedSender<Received>, card: watch::Receiver<Card>) {
     let mut connections = JoinSet::new();
     for connection in 0.. {
         let (stream, _) = listener.accept().await.unwrap();
@@ -101,15 +116,20 @@ async fn serve(
     stream: TcpStream,
     connection: usize,
     tx: mpsc::UnboundedSender<Received>,
-    card: Card,
+    card: watch::Receiver<Card>,
 ) -> io::Result<()> {
     let mut wire = Wire::new(stream);
     while let Some(head) = wire.head().await? {
         let body = wire.body(&head).await?;
         if head.word(0) == "GET" && head.word(1).contains("/.well-known/") {
-            let (status, card) = match &*card.borrow() {
-                Some(card) => ("200 OK", card.clone()),
-                None => ("404 Not Found", String::new()),
+            let shown = card.borrow().clone();
+            let (status, card) = match shown {
+                Card::None => ("404 Not Found", String::new()),
+                Card::Shown(card) => ("200 OK", card),
+                Card::BreaksOff(asked) => {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    return Ok(());
+                }
             };
             let length = card.len();
             let head = format!(

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! 6 composition   main · cli · demo · app · config
+//! 5 programs      admin
 //! 4 paths         outbound · inbound
 //! 3 abilities     discovery · balance · policy · card · binding
 //! 2 ground        task · drain · telemetry · identity · tls · net

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 
@@ -36,7 +37,11 @@ pub(super) fn run(args: &Sidecar) -> Result<(), Failure> {
     if let Some(path) = &args.ready_file {
         remove(path)?;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = match config.limits.threads {
+        // Nobody has to be woken on another processor.
+        1 => Builder::new_current_thread().enable_all().build()?,
+        threads => Builder::new_multi_thread().worker_threads(threads.into()).enable_all().build()?,
+    };
     runtime.block_on(serve(&config, args.ready_file.as_deref()))
 }
 

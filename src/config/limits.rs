@@ -37,6 +37,8 @@ pub struct Limits {
     /// How long calls in flight may take to end once the sidecar is told to stop.
     #[serde(serialize_with = "show::duration")]
     pub drain: Duration,
+    /// How many threads do the work: one costs the least for each call, more carry more calls.
+    pub threads: u16,
 }
 
 /// Agent cards.
@@ -64,6 +66,7 @@ impl Limits {
         let unary = check.or(None, raw.unary, words::some_time_or_none);
         let stream_idle = check.or(None, raw.stream_idle, words::some_time_or_none);
         let drain = check.or(Duration::from_secs(25), raw.drain, words::duration);
+        let threads = check.or(1, raw.threads, words::threads);
         let (message, buffered) = (message?, buffered?);
         if let Some(place) = place.filter(|_| buffered < message) {
             let what = ": limits.message does not fit into limits.buffered; make that one larger";
@@ -77,6 +80,7 @@ impl Limits {
             unary: unary?,
             stream_idle: stream_idle?,
             drain: drain?,
+            threads: threads?,
         })
     }
 }

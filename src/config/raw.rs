@@ -297,6 +297,10 @@ pub(super) struct RawLimits {
     #[serde(default)]
     #[schemars(schema_with = "shape::drain")]
     pub(super) drain: Field<String>,
+    /// How many threads do the work.
+    #[serde(default)]
+    #[schemars(schema_with = "shape::threads")]
+    pub(super) threads: Field<String>,
 }
 
 /// Agent cards.

@@ -4,7 +4,7 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use super::choice;
+use super::{choice, words};
 use crate::a2a::Operation;
 
 const DURATION: &str = r"^[0-9]+(ms|s|m|h)$|\$\{";
@@ -14,22 +14,22 @@ const NUMBER: &str = r"^[0-9]+$|\$\{";
 const VARIABLE: &str = r"\$\{";
 
 pub(super) fn binding(_: &mut SchemaGenerator) -> Schema {
-    words(&choice::BINDINGS.map(|(word, _)| json!(word)), "auto")
+    one_of(&choice::BINDINGS.map(|(word, _)| json!(word)), "auto")
 }
 
 pub(super) fn dialect(_: &mut SchemaGenerator) -> Schema {
     // Without quotes YAML takes the versions for numbers.
     let mut all = choice::DIALECTS.map(|(word, _)| json!(word)).to_vec();
     all.extend([json!(0.3), json!(1.0)]);
-    words(&all, "auto")
+    one_of(&all, "auto")
 }
 
 pub(super) fn log_format(_: &mut SchemaGenerator) -> Schema {
-    words(&choice::FORMATS.map(|(word, _)| json!(word)), "json")
+    one_of(&choice::FORMATS.map(|(word, _)| json!(word)), "json")
 }
 
 pub(super) fn log_level(_: &mut SchemaGenerator) -> Schema {
-    words(&choice::LEVELS.map(|(word, _)| json!(word)), "info")
+    one_of(&choice::LEVELS.map(|(word, _)| json!(word)), "info")
 }
 
 pub(super) fn operations(_: &mut SchemaGenerator) -> Schema {
@@ -72,6 +72,12 @@ pub(super) fn drain(_: &mut SchemaGenerator) -> Schema {
     text(DURATION, "25s")
 }
 
+pub(super) fn threads(_: &mut SchemaGenerator) -> Schema {
+    let mut schema = number(1, words::THREADS_MAX);
+    schema.insert("default".to_owned(), json!(1));
+    schema
+}
+
 pub(super) fn max_age(_: &mut SchemaGenerator) -> Schema {
     text(DURATION, "60s")
 }
@@ -84,13 +90,17 @@ fn text(pattern: &str, default: &str) -> Schema {
     json_schema!({ "type": "string", "pattern": pattern, "default": default })
 }
 
-fn words(words: &[Value], default: &str) -> Schema {
+fn one_of(words: &[Value], default: &str) -> Schema {
     json_schema!({ "anyOf": [{ "enum": words }, { "type": "string", "pattern": VARIABLE }], "default": default })
 }
 
 fn port(least: u16) -> Schema {
+    number(least, u16::MAX)
+}
+
+fn number(least: u16, most: u16) -> Schema {
     json_schema!({ "anyOf": [
-        { "type": "integer", "minimum": least, "maximum": u16::MAX },
+        { "type": "integer", "minimum": least, "maximum": most },
         { "type": "string", "pattern": NUMBER },
     ] })
 }

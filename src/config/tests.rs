@@ -129,7 +129,7 @@ policy:
     operations: [SendMessage, GetAgentCard]
   - from: ["spiffe://west.example/**"]
 meshes: [{name: west, trustDomain: west.example}]
-limits: {message: 1KiB, buffered: 1536KiB, streamWindow: 2MiB, connect: 250ms, unary: 90s, streamIdle: 2h, drain: 0s}
+limits: {message: 1KiB, buffered: 1536KiB, streamWindow: 2MiB, connect: 250ms, unary: 90s, streamIdle: 2h, drain: 0s, threads: 4}
 cards: {keys: [/etc/keys/a.jwk], maxAge: 0s}
 log: {format: TEXT, level: Warn}
 "#;
@@ -148,6 +148,7 @@ fn every_value_can_be_another() {
     assert!(rule.operations.contains(crate::a2a::Operation::SendMessage));
     assert!(!rule.operations.contains(crate::a2a::Operation::GetTask));
     assert_eq!((config.log.format, config.log.level), (LogFormat::Text, LogLevel::Warn));
+    assert_eq!(config.limits.threads, 4);
     let socket = with("identity: {workloadApi: {socket: \"unix:///run/spire.sock\"}}");
     assert_eq!(socket.identity.source, Source::WorkloadApi { socket: "/run/spire.sock".into() });
 }

@@ -79,6 +79,16 @@ pub(super) fn listen_port(text: &str) -> Result<u16, String> {
 }
 
 /// Digits alone: the standard library would take a sign too.
+/// The most threads that are of any use.
+pub(super) const THREADS_MAX: u16 = 256;
+
+/// A number of threads.
+pub(super) fn threads(text: &str) -> Result<u16, String> {
+    number(text)
+        .filter(|threads| (1..=THREADS_MAX).contains(threads))
+        .ok_or_else(|| format!("is no number of threads: write one from 1 to {THREADS_MAX}"))
+}
+
 fn number(text: &str) -> Option<u16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
@@ -194,6 +204,18 @@ mod tests {
             assert_eq!(size(text).unwrap_err(), "is too much: 2047MiB is the most", "{text}");
         }
         assert!(size("0KiB").unwrap_err().starts_with("is nothing"));
+    }
+
+    #[test]
+    fn threads_are_at_least_one_and_not_absurdly_many() {
+        assert_eq!((threads("1"), threads("256")), (Ok(1), Ok(256)));
+        for text in ["0", "257", "-1", "1.5", "", "all"] {
+            assert_eq!(
+                threads(text).unwrap_err(),
+                "is no number of threads: write one from 1 to 256",
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod card;
 pub mod grpc;
+mod inflate;
 pub mod jsonrpc;
 mod refusal;
 
@@ -13,6 +14,9 @@ use crate::a2a::{Fault, Name, Reason};
 use crate::net::BodyError;
 use crate::net::budget::Budget;
 use crate::telemetry::{Direction, Metrics};
+
+/// How many bytes of events that are ready leave in one piece.
+const TOGETHER: usize = 16 << 10;
 
 /// What every binding server of a listener shares.
 #[derive(Clone, Debug)]

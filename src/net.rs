@@ -1,18 +1,19 @@
 //! Sockets: listening, serving HTTP on them, connections to peers, and the memory that bodies may take.
 
 pub mod budget;
+pub mod http1;
 mod listen;
 pub mod peers;
 pub mod serve;
 
+use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::Body as _;
+use http_body::Body;
 use http_body_util::BodyExt as _;
 pub use listen::{listen, local};
 use tokio::time::timeout;
-use tonic::body::Body;
 
 /// How long a caller whose request is refused may take to send the rest of it.
 const DISCARD: Duration = Duration::from_secs(2);
@@ -29,7 +30,7 @@ pub const HEADERS_MAX: u32 = 1 << 20;
 pub const STREAMS_MAX: u32 = 100_000;
 
 /// An error of whatever kind a body or a service has.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Why a body could not be read whole.
 #[derive(Debug, thiserror::Error)]
@@ -45,18 +46,39 @@ pub enum BodyError {
     TooLarge(usize),
 }
 
+/// An error with all its causes.
+pub fn describe(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl From<BoxError> for BodyError {
+    fn from(error: BoxError) -> Self {
+        budget::Exhausted::caused(&*error).map_or(Self::Broken(error), Self::Busy)
+    }
+}
+
 /// Reads a body whole, up to `limit` bytes. Of a longer one as much again is read and thrown away, because a caller who
 /// is still sending does not hear the answer.
 ///
 /// # Errors
 /// If it breaks off, is longer, or finds no memory.
-pub async fn collect(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+pub async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, BodyError>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     let (mut whole, mut first) = (Vec::new(), Bytes::new());
     let mut length = 0_usize;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            budget::Exhausted::caused(&error).map_or_else(|| BodyError::Broken(error.into()), BodyError::Busy)
-        })?;
+        let frame = frame.map_err(|error| BodyError::from(error.into()))?;
         let Ok(data) = frame.into_data() else { continue };
         length = length.saturating_add(data.len());
         if length > limit.saturating_mul(2) {
@@ -83,13 +105,16 @@ pub async fn collect(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
 }
 
 /// How large a body of which `read` bytes are there will be, as far as it says.
-fn size(body: &Body, read: usize, limit: usize) -> usize {
+fn size(body: &impl Body, read: usize, limit: usize) -> usize {
     let rest = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
     read.saturating_add(rest).min(limit)
 }
 
 /// Reads what is left of a body and throws it away, within bounds.
-pub async fn discard(body: Body, limit: usize) {
+pub async fn discard<B>(body: B, limit: usize)
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     // Whatever goes wrong, the answer is the same.
     drop(timeout(DISCARD, collect(body, limit)).await);
 }
@@ -100,12 +125,12 @@ mod tests {
 
     use super::*;
 
-    fn body(pieces: &[usize]) -> Body {
+    fn body(pieces: &[usize]) -> impl Body<Data = Bytes, Error = BoxError> + Unpin {
         let pieces: Vec<_> = pieces
             .iter()
             .map(|size| Ok::<_, BoxError>(http_body::Frame::data(Bytes::from(vec![b'x'; *size]))))
             .collect();
-        Body::new(StreamBody::new(futures_util::stream::iter(pieces)))
+        StreamBody::new(futures_util::stream::iter(pieces))
     }
 
     #[tokio::test]

@@ -4,85 +4,43 @@ pub mod limit;
 pub mod rules;
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use tower::Service;
+use tower::service_fn;
 
 use self::rules::Rules;
-use crate::a2a::{Call, Fault, NamePattern, Reason, Reply};
+use crate::a2a::{Call, Fault, NamePattern, Reason, Stage};
 
-/// Lets only those calls of peers through that a rule allows.
-#[derive(Clone, Debug)]
-pub struct Enforce<S> {
-    inner: S,
-    rules: Arc<Rules>,
-}
-
-impl<S> Enforce<S> {
-    /// Asks `rules` before `inner`.
-    pub fn new(inner: S, rules: Arc<Rules>) -> Self {
-        Self { inner, rules }
-    }
-}
-
-impl<S> Service<Call> for Enforce<S>
-where
-    S: Service<Call, Response = Reply, Error = Fault>,
-    S::Future: Send + 'static,
-{
-    type Response = Reply;
-    type Error = Fault;
-    type Future = BoxFuture<'static, Result<Reply, Fault>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        match self.rules.decide(&call) {
-            Ok(permitted) => self.inner.call(permitted.into_call()).boxed(),
-            Err(denial) => {
-                let fault = Fault::new(Reason::PermissionDenied, "the agent's policy does not allow this");
-                std::future::ready(Err(fault.because(denial).never_processed())).boxed()
+/// Lets only those calls of peers through to `inner` that a rule allows.
+pub fn enforce(mut inner: impl Stage, rules: Arc<Rules>) -> impl Stage {
+    service_fn(move |call: Call| {
+        let reply = rules.decide(call).map(|permitted| inner.call(permitted.into_call()));
+        async move {
+            match reply {
+                Ok(reply) => reply.await,
+                Err(denial) => {
+                    let fault =
+                        Fault::new(Reason::PermissionDenied, "the agent's policy does not allow this");
+                    Err(fault.because(denial).never_processed())
+                }
             }
         }
-    }
+    })
 }
 
-/// Narrows what the local agent may call.
-#[derive(Clone, Debug)]
-pub struct Narrow<S> {
-    inner: S,
-    allow: Arc<[NamePattern]>,
-}
-
-impl<S> Narrow<S> {
-    /// Lets only calls through to agents that one of `allow` matches.
-    pub fn new(inner: S, allow: Arc<[NamePattern]>) -> Self {
-        Self { inner, allow }
-    }
-}
-
-impl<S> Service<Call> for Narrow<S>
-where
-    S: Service<Call, Response = Reply, Error = Fault>,
-    S::Future: Send + 'static,
-{
-    type Response = Reply;
-    type Error = Fault;
-    type Future = BoxFuture<'static, Result<Reply, Fault>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        if self.allow.iter().any(|pattern| pattern.matches(&call.agent)) {
-            return self.inner.call(call).boxed();
+/// Lets only calls of the local agent through to `inner` that go to agents which one of `allow` matches.
+pub fn narrow(mut inner: impl Stage, allow: Arc<[NamePattern]>) -> impl Stage {
+    service_fn(move |call: Call| {
+        let allowed = allow.iter().any(|pattern| pattern.matches(&call.agent));
+        let reply = if allowed { Ok(inner.call(call)) } else { Err(call.agent) };
+        async move {
+            match reply {
+                Ok(reply) => reply.await,
+                Err(agent) => {
+                    let fault =
+                        Fault::new(Reason::PermissionDenied, format!("this pod may not call {agent}"));
+                    Err(fault.because("outbound.allow does not list it").never_processed())
+                }
+            }
         }
-        let fault = Fault::new(Reason::PermissionDenied, format!("this pod may not call {}", call.agent));
-        std::future::ready(Err(fault.because("outbound.allow does not list it").never_processed())).boxed()
-    }
+    })
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use tokio::time::Instant;
-use tower::util::BoxCloneSyncService;
+use tower::{Service, util::BoxCloneSyncService};
 
 use super::{Fault, Name, Operation, Params};
 
@@ -79,7 +79,19 @@ pub enum Event {
     End(Params),
 }
 
-/// Anything that answers calls: an agent, or a stage before it. Boxed once, at the end of a stack.
+/// Anything that answers calls: an agent, or a stage before it. A stage is made of the one behind it, as
+/// [`tower::service_fn`] makes a service of a function, and is always ready.
+pub trait Stage:
+    Service<Call, Response = Reply, Error = Fault, Future: Send + 'static> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Stage for S where
+    S: Service<Call, Response = Reply, Error = Fault, Future: Send + 'static> + Clone + Send + Sync + 'static
+{
+}
+
+/// A whole stack, boxed once, at its end.
 pub type Agent = BoxCloneSyncService<Call, Reply, Fault>;
 
 impl Reply {

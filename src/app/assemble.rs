@@ -22,12 +22,13 @@ use crate::discovery::{self, Bounds, Discovery, Remote};
 use crate::drain::Drain;
 use crate::identity::{Clock, Pattern, PatternTemplate, State, TrustDomain};
 use crate::net::budget::Budget;
+use crate::net::http1;
 use crate::net::peers::{Peers, Settings};
 use crate::net::serve::Http;
-use crate::policy::limit::{Limit, Limits};
+use crate::policy::limit::{Limits, limit};
 use crate::policy::rules::{Rule, Rules};
-use crate::policy::{Enforce, Narrow};
-use crate::telemetry::{Direction, Metrics, Observe};
+use crate::policy::{enforce, narrow};
+use crate::telemetry::{Direction, Metrics, observe};
 use crate::tls::Tls;
 use crate::{inbound, outbound};
 
@@ -126,14 +127,15 @@ impl Parts {
         listener: &[SocketAddr],
     ) -> Result<outbound::Door, StartError> {
         let edge = edges.of(Direction::Outbound);
-        let mesh = outbound::Mesh::new(discovery.clone(), expected(config)?, peers, edge.clone(), self.seed);
+        let client = grpc::Client::new(peers, edge.clone());
+        let mesh = outbound::Mesh::new(discovery.clone(), expected(config)?, client, self.seed);
         // Far cards are checked and kept here, and say that this sidecar is their agent.
-        let stack = stage::Outbound::new(mesh, cards(config, listener)?);
+        let stack = stage::outbound(mesh.stage(), cards(config, listener)?);
         // What the pod may not call is refused before anything is looked up.
-        let stack = Narrow::new(stack, config.outbound.allow.clone().into());
-        let stack = Limit::new(stack, limits(config));
+        let stack = narrow(stack, config.outbound.allow.clone().into());
+        let stack = limit(stack, limits(config));
         // Outermost, so that everything is counted.
-        let stack = Observe::new(stack, Direction::Outbound, edge.metrics.clone(), self.drain.clone());
+        let stack = observe(stack, Direction::Outbound, edge.metrics.clone(), self.drain.clone());
         let agent: Agent = BoxCloneSyncService::new(stack);
         Ok(outbound::Door {
             hosts: hosts(config),
@@ -141,7 +143,7 @@ impl Parts {
             jsonrpc: jsonrpc::Server::new(edge.clone(), agent.clone()),
             card: self.card_server(config, &edge, agent),
             discovery: discovery.clone(),
-            http: jsonrpc::http_client(config.limits.connect),
+            http: http1::Client::new(config.limits.connect),
             edge,
         })
     }
@@ -160,22 +162,22 @@ impl Parts {
             return Err(StartError::Unsupported("an agent that speaks anything but JSON-RPC 1.0"));
         }
         let edge = edges.of(Direction::Inbound);
-        let http = jsonrpc::http_client(config.limits.connect);
+        let http = http1::Client::new(config.limits.connect);
         let neighbour = |agent: &config::AgentConfig| {
             let url = agent.url.clone();
-            let jsonrpc = jsonrpc::Client::new(http.clone(), url.clone(), edge.clone());
+            let jsonrpc = jsonrpc::Client::new(http.clone(), edge.clone());
             let card = card::Client::new(http.clone(), url.clone(), edge.clone(), self.clock.clone());
             (agent.name.clone(), inbound::Neighbour::new(url, jsonrpc, card, config.cards.max_age))
         };
         let local = inbound::Local::new(config.agents.iter().map(neighbour).collect());
         // The local agents' cards say where the mesh reaches them.
         let port = listener.first().map_or(config.discovery.port, SocketAddr::port);
-        let stack = stage::Inbound::new(local.clone(), &config.mesh.cluster_domain, port, &MESH_BINDINGS);
+        let stack = stage::inbound(local.stage(), &config.mesh.cluster_domain, port, &MESH_BINDINGS);
         // Nothing reaches an agent that policy has not permitted.
-        let stack = Enforce::new(stack, Arc::new(rules(config)?));
-        let stack = Limit::new(stack, limits(config));
+        let stack = enforce(stack, Arc::new(rules(config)?));
+        let stack = limit(stack, limits(config));
         // Outermost, so that what is denied is counted too.
-        let stack = Observe::new(stack, Direction::Inbound, edge.metrics.clone(), self.drain.clone());
+        let stack = observe(stack, Direction::Inbound, edge.metrics.clone(), self.drain.clone());
         let agent: Agent = BoxCloneSyncService::new(stack);
         Ok(inbound::Door {
             local,

@@ -24,7 +24,7 @@ use crate::admin::{Admin, answer};
 use crate::config::Listen;
 use crate::drain::Drain;
 use crate::identity::SpiffeId;
-use crate::net::peers::describe;
+use crate::net::describe;
 use crate::net::serve::Http;
 use crate::net::{listen, local};
 use crate::task;

@@ -1,7 +1,6 @@
 //! The card by plain HTTP (specification §8.2): read from the agent of this pod, shown to callers and peers.
 
 mod client;
-mod inflate;
 mod server;
 
 pub use client::Client;

@@ -1,18 +1,18 @@
-//! A2A over gRPC (specification §10): canonical bytes as they are, in tonic's frames.
+//! A2A over gRPC (specification §10): canonical bytes as they are, in gRPC's frames.
 
 mod client;
-mod concluded;
+mod messages;
+mod replies;
 mod server;
 mod status;
 
 use std::time::Duration;
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 pub use client::Client;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
 pub use server::{Server, refuse};
-use tonic::Status;
-use tonic::codec::{CompressionEncoding, DecodeBuf, Decoder};
 
 use crate::a2a::Operation;
 
@@ -43,46 +43,50 @@ fn operation(path: &str) -> Option<Operation> {
 }
 
 /// The path of an operation.
-fn path(operation: Operation) -> String {
+fn path(operation: Operation) -> PathAndQuery {
     let service = if operation == Operation::GetAgentCard { MESH_SERVICE } else { SERVICE };
-    format!("{service}{operation}")
+    // An operation's name is always a path.
+    format!("{service}{operation}").try_into().unwrap_or_else(|_| PathAndQuery::from_static("/"))
 }
 
-/// Messages pass through unread.
-#[derive(Clone, Copy, Debug)]
-struct Raw;
+/// The most bytes of a message that is copied behind its prefix; a larger one goes apart.
+const SMALL: usize = 4 << 10;
 
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(message.copy_to_bytes(message.remaining())))
-    }
-}
-
-/// A message with its prefix (gRPC over HTTP/2, "Length-Prefixed-Message"), uncompressed. A small one is in one piece;
-/// a large one is not copied.
+/// A message with its prefix (gRPC over HTTP/2, "Length-Prefixed-Message"), uncompressed.
 fn framed(message: Bytes) -> impl Iterator<Item = Bytes> {
-    const SMALL: usize = 4 << 10;
-    let mut prefix = BytesMut::with_capacity(5 + if message.len() <= SMALL { message.len() } else { 0 });
-    prefix.put_u8(0);
-    // limits.message is below 2 GiB.
-    prefix.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    let apart = if message.len() <= SMALL {
-        prefix.put_slice(&message);
-        None
+    let small = message.len() <= SMALL;
+    let mut first = BytesMut::with_capacity(5 + if small { message.len() } else { 0 });
+    if small {
+        put_framed(&message, &mut first);
     } else {
-        Some(message)
-    };
-    std::iter::once(prefix.freeze()).chain(apart)
+        put_prefix(message.len(), &mut first);
+    }
+    std::iter::once(first.freeze()).chain((!small).then_some(message))
+}
+
+fn put_framed(message: &[u8], out: &mut BytesMut) {
+    put_prefix(message.len(), out);
+    out.put_slice(message);
+}
+
+fn put_prefix(length: usize, out: &mut BytesMut) {
+    out.put_u8(0);
+    // limits.message is below 2 GiB.
+    out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+}
+
+/// The compressions that are understood.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Compression {
+    Gzip,
+    None,
 }
 
 /// The compression of a body; `Err` names one that we do not speak.
-fn encoding(headers: &HeaderMap) -> Result<Option<CompressionEncoding>, String> {
+fn compression(headers: &HeaderMap) -> Result<Compression, String> {
     match headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"identity") => Ok(None),
-        Some(b"gzip") => Ok(Some(CompressionEncoding::Gzip)),
+        None | Some(b"identity") => Ok(Compression::None),
+        Some(b"gzip") => Ok(Compression::Gzip),
         Some(other) => Err(String::from_utf8_lossy(other).into_owned()),
     }
 }
@@ -153,7 +157,7 @@ mod tests {
     #[test]
     fn each_operation_has_one_path() {
         for each in Operation::ALL {
-            assert_eq!(operation(&path(each)), Some(each));
+            assert_eq!(operation(path(each).path()), Some(each));
         }
         assert_eq!(operation("/dragoman.v1.Mesh/GetTask"), None);
         assert_eq!(operation("/lf.a2a.v1.A2AService/GetAgentCard"), None);

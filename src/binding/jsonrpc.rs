@@ -4,8 +4,9 @@ mod client;
 mod server;
 #[cfg(test)]
 mod tests;
+mod writer;
 
-pub use client::{Client, http_client};
+pub use client::Client;
 use http::HeaderValue;
 pub use server::Server;
 

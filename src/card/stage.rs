@@ -5,8 +5,8 @@ mod cache;
 mod inbound;
 mod outbound;
 
-pub use inbound::Inbound;
-pub use outbound::{Outbound, Settings};
+pub use inbound::inbound;
+pub use outbound::{Settings, outbound};
 
 use bytes::Bytes;
 

@@ -11,10 +11,8 @@ use tonic::body::Body;
 
 use super::{Card, Failure, Running, Send, print, runtime};
 use crate::a2a::A2A_VERSION;
-use crate::binding::jsonrpc::http_client;
 use crate::codec::sse;
-use crate::net::collect;
-use crate::net::peers::describe;
+use crate::net::{collect, describe, http1};
 
 const CONNECT: Duration = Duration::from_secs(2);
 /// The most bytes of an answer.
@@ -141,7 +139,7 @@ fn url(running: &Running, name: &str, below: &str) -> Result<Uri, Failure> {
 async fn send_request(request: http::Result<Request<Body>>) -> Result<http::Response<Body>, Failure> {
     let request = request.map_err(Failure::usage)?;
     let url = request.uri().clone();
-    let response = http_client(CONNECT).request(request).await;
+    let response = http1::Client::new(CONNECT).request(request).await;
     let response = response.map_err(|error| {
         Failure::operation(format!(
             "no sidecar answers at {url}: {}; is one running? (--sidecar)",

@@ -5,17 +5,13 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyStream, Full};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tonic::body::Body;
 
 use super::agent::TRACEPARENT;
 use crate::a2a::A2A_VERSION;
-use crate::binding::jsonrpc::http_client;
 use crate::codec::sse;
-use crate::net::collect;
-use crate::net::peers::describe;
+use crate::net::{collect, describe, http1};
 
 const CONNECT: Duration = Duration::from_secs(2);
 /// The most bytes of an answer or an event.
@@ -24,7 +20,7 @@ const ANSWER_MAX: usize = 1 << 20;
 /// Calls one agent.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
-    http: legacy::Client<HttpConnector, Body>,
+    http: http1::Client,
     url: Uri,
 }
 
@@ -60,7 +56,7 @@ pub(super) enum CallError {
 impl Caller {
     /// A client of the agent at `url`.
     pub(super) fn new(url: Uri) -> Self {
-        Self { http: http_client(CONNECT), url }
+        Self { http: http1::Client::new(CONNECT), url }
     }
 
     /// Calls a method and waits for its result.
@@ -71,7 +67,7 @@ impl Caller {
         traceparent: Option<&str>,
     ) -> Result<Value, CallError> {
         let response = self.post(method, params, traceparent).await?;
-        let body = collect(Body::new(response.into_body()), ANSWER_MAX).await;
+        let body = collect(response.into_body(), ANSWER_MAX).await;
         let body = body.map_err(|error| self.strange(error.to_string()))?;
         self.result(&body)
     }
@@ -102,7 +98,7 @@ impl Caller {
         let request = Request::get(self.url.clone()).body(Body::empty());
         let response = self.send(request).await?;
         let status = response.status();
-        let body = collect(Body::new(response.into_body()), ANSWER_MAX).await;
+        let body = collect(response.into_body(), ANSWER_MAX).await;
         let body = body.map_err(|error| self.strange(error.to_string()))?;
         match String::from_utf8(body.into()) {
             Ok(page) if status == StatusCode::OK => Ok(page),
@@ -115,7 +111,7 @@ impl Caller {
         method: &str,
         params: Value,
         traceparent: Option<&str>,
-    ) -> Result<Response<hyper::body::Incoming>, CallError> {
+    ) -> Result<Response<http1::Answer>, CallError> {
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         let mut builder = Request::post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
@@ -126,10 +122,7 @@ impl Caller {
         self.send(builder.body(Body::new(Full::from(request.to_string())))).await
     }
 
-    async fn send(
-        &self,
-        request: http::Result<Request<Body>>,
-    ) -> Result<Response<hyper::body::Incoming>, CallError> {
+    async fn send(&self, request: http::Result<Request<Body>>) -> Result<Response<http1::Answer>, CallError> {
         let unreachable = |cause| CallError::Unreachable { url: self.url.clone(), cause };
         let request = request.map_err(|error| unreachable(error.to_string()))?;
         self.http.request(request).await.map_err(|error| unreachable(describe(&error)))

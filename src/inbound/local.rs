@@ -2,17 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use http::{HeaderValue, Uri};
 use tokio::time::{Instant, timeout};
-use tower::{Service, ServiceExt as _};
+use tower::service_fn;
 
-use crate::a2a::{A2A_VERSION, Binding, Body, Call, Fault, Name, Operation, Params, Reason, Reply};
+use crate::a2a::{A2A_VERSION, Binding, Body, Call, Fault, Name, Operation, Params, Reason, Reply, Stage};
 use crate::binding::{card, jsonrpc};
 use crate::card::agent_url;
 
@@ -56,18 +53,18 @@ impl Neighbour {
         Self(Arc::new(Inner { url, jsonrpc, card, max_age, known: ArcSwapOption::empty() }))
     }
 
-    async fn send(self, mut call: Call) -> Result<Reply, Fault> {
+    async fn send(&self, mut call: Call) -> Result<Reply, Fault> {
         if call.operation == Operation::GetAgentCard {
-            return self.0.card.clone().oneshot(call).await;
+            return self.0.card.send(&call).await;
         }
         let known = self.known(&call).await;
-        let url = known.as_ref().map_or_else(|| self.0.url.clone(), |known| known.url.clone());
-        if let Some(version) = known.and_then(|known| known.version.clone())
+        let known = known.as_deref();
+        if let Some(version) = known.and_then(|known| known.version.as_ref())
             && call.params.get(&A2A_VERSION).is_none()
         {
-            call.params.set(A2A_VERSION, version);
+            call.params.set(A2A_VERSION, version.clone());
         }
-        self.0.jsonrpc.at(url).oneshot(call).await
+        self.0.jsonrpc.send(call, known.map_or(&self.0.url, |known| &known.url)).await
     }
 
     /// What the card says, asked for again when it is old. An agent that cannot be reached has said nothing yet.
@@ -107,7 +104,7 @@ impl Neighbour {
             params: Params::default(),
             ..call.clone()
         };
-        match self.0.card.clone().oneshot(call).await {
+        match self.0.card.send(&call).await {
             Ok(Reply { body: Body::Once(wire), .. }) => {
                 let spot = agent_url(&wire, Binding::Jsonrpc, &self.0.url).ok().flatten();
                 Some(spot.map_or_else(
@@ -137,6 +134,24 @@ impl Local {
         Self { agents: Arc::new(agents) }
     }
 
+    /// The end of a stack: calls go to the agent that they name.
+    pub fn stage(&self) -> impl Stage {
+        let agents = Arc::clone(&self.agents);
+        service_fn(move |call: Call| {
+            let agents = Arc::clone(&agents);
+            async move {
+                match agents.get(&call.agent) {
+                    Some(agent) => agent.send(call).await,
+                    None => {
+                        let fault =
+                            Fault::new(Reason::AgentNotFound, format!("no agent {} here", call.agent));
+                        Err(fault.never_processed())
+                    }
+                }
+            }
+        })
+    }
+
     /// Whether that one is among them.
     pub fn has(&self, name: &Name) -> bool {
         self.agents.contains_key(name)
@@ -146,25 +161,5 @@ impl Local {
     pub fn only(&self) -> Option<&Name> {
         let mut names = self.agents.keys();
         names.next().filter(|_| names.next().is_none())
-    }
-}
-
-impl Service<Call> for Local {
-    type Response = Reply;
-    type Error = Fault;
-    type Future = BoxFuture<'static, Result<Reply, Fault>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        match self.agents.get(&call.agent) {
-            Some(agent) => agent.clone().send(call).boxed(),
-            None => {
-                let fault = Fault::new(Reason::AgentNotFound, format!("no agent {} here", call.agent));
-                std::future::ready(Err(fault.never_processed())).boxed()
-            }
-        }
     }
 }

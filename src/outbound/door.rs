@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 use tonic::body::Body;
 
@@ -14,7 +12,7 @@ use super::forward::forward;
 use crate::a2a::{Fault, Name, Reason};
 use crate::binding::{Arrival, Edge, card, grpc, jsonrpc, refusal};
 use crate::discovery::Discovery;
-use crate::net::discard;
+use crate::net::{discard, http1};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -32,7 +30,7 @@ pub struct Door {
     /// What is known of other agents.
     pub discovery: Discovery,
     /// For hosts outside the mesh.
-    pub http: legacy::Client<HttpConnector, Body>,
+    pub http: http1::Client,
     /// Where refusals are counted.
     pub edge: Edge,
 }
@@ -94,7 +92,7 @@ impl Door {
         let fault = Fault::new(refused.reason, refused.message);
         self.edge.metrics.refused(self.edge.direction, &fault);
         let (head, body) = request.into_parts();
-        discard(Body::new(body), self.edge.limit).await;
+        discard(body, self.edge.limit).await;
         if grpc::Server::recognizes(&head.headers) {
             grpc::refuse(&fault, &head.headers)
         } else {

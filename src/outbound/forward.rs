@@ -2,12 +2,10 @@
 
 use http::{Request, Response, header};
 use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use tonic::body::Body;
 
 use crate::a2a::{Fault, Reason};
-use crate::net::peers::describe;
+use crate::net::{describe, http1};
 
 /// Headers that belong to the hop to this proxy (RFC 9110 §7.6.1).
 const OF_THE_HOP: [&str; 7] = [
@@ -22,7 +20,7 @@ const OF_THE_HOP: [&str; 7] = [
 
 /// Sends the request as it is to the host that it names.
 pub(super) async fn forward(
-    http: &legacy::Client<HttpConnector, Body>,
+    http: &http1::Client,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Fault> {
     let mut request = request.map(Body::new);

@@ -4,26 +4,24 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use tokio::time::Instant;
 use tower::retry::budget::{Budget as _, TpsBudget};
-use tower::{Service, ServiceExt as _};
+use tower::service_fn;
 
 use super::Expected;
-use crate::a2a::{Body, Call, Fault, Name, Reason, Reply};
+use crate::a2a::{Body, Call, Fault, Name, Reason, Reply, Stage};
 use crate::balance::{Balancer, InFlight};
-use crate::binding::{Edge, grpc};
+use crate::binding::grpc;
 use crate::discovery::{Discovery, Unresolved};
-use crate::net::peers::Peers;
+use crate::identity::Pattern;
 
 /// How many endpoints one call may try.
 const TRIES: usize = 3;
-/// How many names have a balancer of their own before those not in use are dropped.
-const BALANCERS_MAX: usize = 10_000;
+/// How many names have a route before those not in use are dropped.
+const ROUTES_MAX: usize = 10_000;
 /// Reads may be tried again as long as that adds no more than a fifth to the calls of the last ten seconds.
 const RETRY_WINDOW: Duration = Duration::from_secs(10);
 const RETRY_PART: f32 = 0.2;
@@ -37,56 +35,54 @@ pub struct Mesh(Arc<Inner>);
 struct Inner {
     discovery: Discovery,
     expected: Expected,
-    peers: Peers,
-    edge: Edge,
+    client: grpc::Client,
     seed: u64,
-    balancers: Mutex<HashMap<Name, Arc<Balancer>>>,
+    routes: Mutex<HashMap<Name, Arc<Route>>>,
     retries: TpsBudget,
 }
 
-impl Mesh {
-    /// Calls go to endpoints that `discovery` finds, over `peers`. `seed` decides who is picked.
-    pub fn new(discovery: Discovery, expected: Expected, peers: Peers, edge: Edge, seed: u64) -> Self {
-        let retries = TpsBudget::new(RETRY_WINDOW, RETRY_LEAST_PER_SECOND, RETRY_PART);
-        Self(Arc::new(Inner { discovery, expected, peers, edge, seed, balancers: Mutex::default(), retries }))
-    }
+/// What is kept of a name that is called.
+#[derive(Debug)]
+struct Route {
+    /// Who must answer.
+    expected: Pattern,
+    balancer: Balancer,
 }
 
-impl Service<Call> for Mesh {
-    type Response = Reply;
-    type Error = Fault;
-    type Future = BoxFuture<'static, Result<Reply, Fault>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        Poll::Ready(Ok(()))
+impl Mesh {
+    /// Calls go to endpoints that `discovery` finds, through `client`. `seed` decides who is picked.
+    pub fn new(discovery: Discovery, expected: Expected, client: grpc::Client, seed: u64) -> Self {
+        let retries = TpsBudget::new(RETRY_WINDOW, RETRY_LEAST_PER_SECOND, RETRY_PART);
+        Self(Arc::new(Inner { discovery, expected, client, seed, routes: Mutex::default(), retries }))
     }
 
-    fn call(&mut self, call: Call) -> Self::Future {
+    /// The end of a stack.
+    pub fn stage(&self) -> impl Stage {
         let inner = Arc::clone(&self.0);
-        async move { inner.send(call).await }.boxed()
+        service_fn(move |call: Call| {
+            let inner = Arc::clone(&inner);
+            async move { inner.send(&call).await }
+        })
     }
 }
 
 impl Inner {
-    async fn send(&self, call: Call) -> Result<Reply, Fault> {
-        let expected = self.expected.of(&call.agent)?;
-        let balancer = self.balancer(&call.agent);
+    async fn send(&self, call: &Call) -> Result<Reply, Fault> {
+        let route = self.route(&call.agent)?;
         self.retries.deposit();
         let mut tried: Vec<SocketAddr> = Vec::new();
         loop {
             let endpoints =
                 self.discovery.endpoints(&call.agent).await.map_err(|error| unresolved(&error))?;
             let endpoints = Arc::clone(&endpoints.borrow());
-            let Some(picked) = balancer.pick(&endpoints, &tried, Instant::now()) else {
+            let Some(picked) = route.balancer.pick(&endpoints, &tried, Instant::now()) else {
                 let fault =
                     Fault::new(Reason::AgentUnreachable, format!("{} has no endpoint left", call.agent));
                 return Err(fault.never_processed());
             };
-            let client =
-                grpc::Client::new(self.peers.clone(), picked.address, expected.clone(), self.edge.clone());
-            let fault = match client.oneshot(call.clone()).await {
+            let fault = match self.client.send(call, picked.address, &route.expected).await {
                 Ok(reply) => {
-                    balancer.restore(picked.address);
+                    route.balancer.restore(picked.address);
                     return Ok(counted(reply, picked.guard));
                 }
                 Err(fault) => fault,
@@ -94,11 +90,11 @@ impl Inner {
             tried.push(picked.address);
             if is_no_endpoint(&fault) {
                 tracing::warn!(agent = %call.agent, address = %picked.address, fault = %fault, "Endpoint set aside");
-                balancer.eject(picked.address, Instant::now());
+                route.balancer.eject(picked.address, Instant::now());
                 self.discovery.refused(&call.agent);
             }
             let another = tried.len() < TRIES && tried.len() < endpoints.addresses.len();
-            if !(another && self.may_try_again(&call, &fault)) {
+            if !(another && self.may_try_again(call, &fault)) {
                 return Err(fault);
             }
         }
@@ -113,16 +109,19 @@ impl Inner {
         call.operation.is_idempotent_read() && unavailable && self.retries.withdraw()
     }
 
-    fn balancer(&self, name: &Name) -> Arc<Balancer> {
-        let mut balancers = self.balancers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(balancer) = balancers.get(name) {
-            return Arc::clone(balancer);
+    fn route(&self, name: &Name) -> Result<Arc<Route>, Fault> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(route) = routes.get(name) {
+            return Ok(Arc::clone(route));
         }
-        if balancers.len() >= BALANCERS_MAX {
-            balancers.retain(|_, balancer| Arc::strong_count(balancer) > 1);
+        let expected = self.expected.of(name)?;
+        if routes.len() >= ROUTES_MAX {
+            routes.retain(|_, route| Arc::strong_count(route) > 1);
         }
-        let seed = self.seed.wrapping_add(balancers.len() as u64);
-        Arc::clone(balancers.entry(name.clone()).or_insert_with(|| Arc::new(Balancer::new(seed))))
+        let seed = self.seed.wrapping_add(routes.len() as u64);
+        let route = Arc::new(Route { expected, balancer: Balancer::new(seed) });
+        routes.insert(name.clone(), Arc::clone(&route));
+        Ok(route)
     }
 }
 

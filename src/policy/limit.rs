@@ -5,12 +5,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
-use tower::Service;
+use tower::service_fn;
 
-use crate::a2a::{Body, Call, Event, Fault, Reason, Reply};
+use crate::a2a::{Body, Call, Event, Fault, Reason, Reply, Stage};
 
 /// What an operator may set; by default a call may take for ever.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,55 +20,30 @@ pub struct Limits {
     pub stream_idle: Option<Duration>,
 }
 
-/// Ends calls that take too long.
-#[derive(Clone, Debug)]
-pub struct Limit<S> {
-    inner: S,
-    limits: Limits,
-}
-
-impl<S> Limit<S> {
-    /// Limits the calls to `inner`.
-    pub fn new(inner: S, limits: Limits) -> Self {
-        Self { inner, limits }
-    }
-}
-
-impl<S> Service<Call> for Limit<S>
-where
-    S: Service<Call, Response = Reply, Error = Fault>,
-    S::Future: Send + 'static,
-{
-    type Response = Reply;
-    type Error = Fault;
-    type Future = BoxFuture<'static, Result<Reply, Fault>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut call: Call) -> Self::Future {
-        if let Some(unary) = self.limits.unary.filter(|_| !call.operation.is_streaming()) {
+/// Ends calls to `inner` that take too long.
+pub fn limit(mut inner: impl Stage, limits: Limits) -> impl Stage {
+    service_fn(move |mut call: Call| {
+        if let Some(unary) = limits.unary.filter(|_| !call.operation.is_streaming()) {
             let limit = Instant::now() + unary;
             call.deadline = Some(call.deadline.map_or(limit, |deadline| deadline.min(limit)));
         }
         let deadline = call.deadline;
-        let idle = self.limits.stream_idle.filter(|_| call.operation.is_streaming());
-        let reply = self.inner.call(call);
+        let idle = limits.stream_idle.filter(|_| call.operation.is_streaming());
+        let reply = inner.call(call);
         async move {
-            let reply = match deadline {
+            let Reply { params, body } = match deadline {
                 Some(deadline) => timeout_at(deadline, reply).await.map_err(|_| exceeded())??,
                 None => reply.await?,
             };
-            Ok(match (reply.body, deadline, idle) {
-                (Body::Events(events), deadline, idle) if deadline.is_some() || idle.is_some() => {
-                    Reply { params: reply.params, body: Body::Events(limited(events, deadline, idle)) }
+            let body = match body {
+                Body::Events(events) if deadline.is_some() || idle.is_some() => {
+                    Body::Events(limited(events, deadline, idle))
                 }
-                (body, ..) => Reply { params: reply.params, body },
-            })
+                body => body,
+            };
+            Ok(Reply { params, body })
         }
-        .boxed()
-    }
+    })
 }
 
 fn exceeded() -> Fault {

@@ -1,6 +1,7 @@
 //! The rules of `policy.allow`: a call is allowed if one of them covers it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::a2a::{Call, Name, NamePattern, Operation};
 use crate::identity::{Pattern, PatternError, SpiffeId, TrustDomain};
@@ -34,7 +35,7 @@ impl Permitted {
 /// Why no rule covers a call, for the operator.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Denial {
-    peer: Option<String>,
+    peer: Option<Arc<str>>,
     agent: Name,
     operation: Operation,
     /// The rules that the caller is named in, by their place.
@@ -60,20 +61,19 @@ impl Rules {
     ///
     /// # Errors
     /// With the reason, if no rule covers it.
-    pub fn decide(&self, call: &Call) -> Result<Permitted, Denial> {
+    pub fn decide(&self, call: Call) -> Result<Permitted, Denial> {
         let peer = call.peer.as_deref().and_then(|peer| SpiffeId::parse(peer).ok());
         let mut nearly = Vec::new();
         for (index, rule) in self.0.iter().enumerate() {
             let Some(peer) = &peer else { break };
             if rule.from.iter().any(|pattern| pattern.matches(peer)) {
-                if rule.covers(call) {
-                    return Ok(Permitted(call.clone()));
+                if rule.covers(&call) {
+                    return Ok(Permitted(call));
                 }
                 nearly.push(index);
             }
         }
-        let peer = call.peer.as_deref().map(str::to_owned);
-        Err(Denial { peer, agent: call.agent.clone(), operation: call.operation, nearly })
+        Err(Denial { peer: call.peer, agent: call.agent, operation: call.operation, nearly })
     }
 }
 
@@ -124,10 +124,10 @@ mod tests {
     fn the_own_trust_domain_may_do_everything_and_no_other() {
         let rules = Rules::of_trust_domain(&TrustDomain::parse("east.example").unwrap()).unwrap();
         assert!(
-            rules.decide(&call("spiffe://east.example/ns/a/sa/b", "currency", Operation::GetTask)).is_ok()
+            rules.decide(call("spiffe://east.example/ns/a/sa/b", "currency", Operation::GetTask)).is_ok()
         );
         for peer in ["spiffe://west.example/ns/a/sa/b", "spiffe://east.example", "nobody"] {
-            assert!(rules.decide(&call(peer, "currency", Operation::GetTask)).is_err(), "{peer}");
+            assert!(rules.decide(call(peer, "currency", Operation::GetTask)).is_err(), "{peer}");
         }
     }
 
@@ -139,11 +139,11 @@ mod tests {
             operations: Some(vec![Operation::GetTask]),
         }]);
         let peer = "spiffe://east.example/ns/travel/sa/planner";
-        assert!(rules.decide(&call(peer, "currency", Operation::GetTask)).is_ok());
-        let denial = rules.decide(&call(peer, "hotel", Operation::GetTask)).unwrap_err().to_string();
+        assert!(rules.decide(call(peer, "currency", Operation::GetTask)).is_ok());
+        let denial = rules.decide(call(peer, "hotel", Operation::GetTask)).unwrap_err().to_string();
         assert!(denial.contains("hotel.travel.east for GetTask") && denial.contains("allow[0]"), "{denial}");
         let denial =
-            rules.decide(&call("spiffe://west.example/x", "currency", Operation::GetTask)).unwrap_err();
+            rules.decide(call("spiffe://west.example/x", "currency", Operation::GetTask)).unwrap_err();
         assert!(!denial.to_string().contains("allow["), "{denial}");
     }
 }

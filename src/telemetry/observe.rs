@@ -4,48 +4,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _};
 use tokio::time::Instant;
-use tower::Service;
+use tower::service_fn;
 
 use super::{CallLabels, Direction, FaultLabels, FlowLabels, Form, Metrics, trace_id};
-use crate::a2a::{Body, Call, Event, Fault, Name, Reason, Reply};
+use crate::a2a::{Body, Call, Event, Fault, Name, Reason, Reply, Stage};
 use crate::drain::{Busy, Drain};
 
 /// Counts and logs what passes through to `inner`, and keeps the house from ending before it has.
-#[derive(Clone, Debug)]
-pub struct Observe<S> {
-    inner: S,
-    direction: Direction,
-    metrics: Metrics,
-    drain: Drain,
-}
-
-impl<S> Observe<S> {
-    /// Watches calls that go one way.
-    pub fn new(inner: S, direction: Direction, metrics: Metrics, drain: Drain) -> Self {
-        Self { inner, direction, metrics, drain }
-    }
-}
-
-impl<S> Service<Call> for Observe<S>
-where
-    S: Service<Call, Response = Reply, Error = Fault>,
-    S::Future: Send + 'static,
-{
-    type Response = Reply;
-    type Error = Fault;
-    type Future = BoxFuture<'static, Result<Reply, Fault>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        let mut record = Record::begin(&call, self.direction, self.metrics.clone(), self.drain.busy());
-        let reply = self.inner.call(call);
+pub fn observe(mut inner: impl Stage, direction: Direction, metrics: Metrics, drain: Drain) -> impl Stage {
+    service_fn(move |call: Call| {
+        let mut record = Record::begin(&call, direction, metrics.clone(), drain.busy());
+        let reply = inner.call(call);
         async move {
             match reply.await {
                 Ok(Reply { params, body: Body::Once(bytes) }) => {
@@ -63,8 +35,7 @@ where
                 }
             }
         }
-        .boxed()
-    }
+    })
 }
 
 /// A stream with the record of its call.

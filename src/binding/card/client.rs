@@ -1,36 +1,29 @@
 //! The side that asks: the card of an agent of this pod.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
-use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use tonic::body::Body;
-use tower::Service;
 
-use super::inflate::{ACCEPT, Unreadable, inflate};
 use super::{CONDITIONS, PATHS, VALIDATORS, without};
 use crate::a2a::{self, A2A_VERSION, Call, Fault, Params, Reason, Reply};
+use crate::binding::inflate::{ACCEPT, Unreadable, inflate};
 use crate::binding::{Edge, unread};
 use crate::card::{MAX, attach_original, original, serve::JSON};
 use crate::codec::schema::AGENT_CARD;
 use crate::codec::{self, Reading};
 use crate::identity::Clock;
-use crate::net::peers::describe;
-use crate::net::{BodyError, collect};
+use crate::net::http1::{self, Answer, Unanswered};
+use crate::net::{BodyError, collect, describe};
 use crate::telemetry::Form;
 
 /// Reads the card of an agent over plain HTTP. The last one is kept to ask whether it has changed, never to be given
 /// unasked.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: legacy::Client<HttpConnector, Body>,
+    http: http1::Client,
     url: Uri,
     edge: Edge,
     clock: Clock,
@@ -56,13 +49,17 @@ struct Card {
 
 impl Client {
     /// The agent's base URL is `url`.
-    pub fn new(http: legacy::Client<HttpConnector, Body>, url: Uri, edge: Edge, clock: Clock) -> Self {
+    pub fn new(http: http1::Client, url: Uri, edge: Edge, clock: Clock) -> Self {
         Self { http, url, edge, clock, last: Arc::default() }
     }
 
-    async fn send(self, call: Call) -> Result<Reply, Fault> {
+    /// Asks for the card.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be had.
+    pub async fn send(&self, call: &Call) -> Result<Reply, Fault> {
         for path in PATHS {
-            let request = self.request(&call, path)?;
+            let request = self.request(call, path)?;
             let response = self.http.request(request).await.map_err(|error| unreachable(&error))?;
             match response.status() {
                 StatusCode::NOT_FOUND => {}
@@ -101,10 +98,10 @@ impl Client {
         }
     }
 
-    async fn read(&self, response: Response<Incoming>, path: &'static str) -> Result<Reply, Fault> {
+    async fn read(&self, response: Response<Answer>, path: &'static str) -> Result<Reply, Fault> {
         let (head, body) = response.into_parts();
         let (body, _held) = self.edge.budget.count(body);
-        let body = collect(Body::new(body), MAX).await.map_err(|error| broken(&error))?;
+        let body = collect(body, MAX).await.map_err(|error| broken(&error))?;
         self.edge.metrics.count(self.edge.direction, Form::Json, body.len());
         let body = inflate(&head.headers, body, MAX).map_err(|error| match error {
             Unreadable::TooLarge(_) => {
@@ -170,20 +167,6 @@ impl Card {
     }
 }
 
-impl Service<Call> for Client {
-    type Response = Reply;
-    type Error = Fault;
-    type Future = BoxFuture<'static, Result<Reply, Fault>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        self.clone().send(call).boxed()
-    }
-}
-
 /// The URL of a path below another one.
 fn below(url: &Uri, path: &str) -> Result<Uri, Fault> {
     let mut parts = url.clone().into_parts();
@@ -195,9 +178,9 @@ fn below(url: &Uri, path: &str) -> Result<Uri, Fault> {
     Uri::from_parts(parts).map_err(|error| internal(&error))
 }
 
-fn unreachable(error: &legacy::Error) -> Fault {
+fn unreachable(error: &Unanswered) -> Fault {
     let fault = Fault::new(Reason::AgentUnreachable, "the agent cannot be reached").because(describe(error));
-    if error.is_connect() { fault.never_processed() } else { fault }
+    if error.is_never_sent() { fault.never_processed() } else { fault }
 }
 
 fn broken(error: &BodyError) -> Fault {

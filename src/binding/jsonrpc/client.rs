@@ -2,79 +2,53 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyStream, Full};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http_body_util::{BodyExt as _, Full};
 use tonic::body::Body;
-use tower::Service;
 
 use super::{EVENT_STREAM, JSON};
 use crate::a2a::{self, A2A_VERSION, Call, Event, Fault, Operation, Params, Reason, Reply};
 use crate::binding::Edge;
 use crate::codec::jsonrpc::{Id, Outcome, read_reply, write_request};
 use crate::codec::{schema, sse};
-use crate::net::budget::{Exhausted, Held, keeping};
-use crate::net::peers::describe;
-use crate::net::{BodyError, collect};
+use crate::net::budget::{Counted, Held, keeping};
+use crate::net::http1::{self, Answer, Unanswered};
+use crate::net::{BodyError, collect, describe};
 use crate::telemetry::Form;
-
-/// How long a connection to an agent may rest: uvicorn and Node close theirs after five seconds.
-const IDLE: Duration = Duration::from_secs(2);
-
-/// A client for plain HTTP/1.1 that gives up connecting after `connect`.
-pub fn http_client(connect: Duration) -> legacy::Client<HttpConnector, Body> {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(connect));
-    connector.set_keepalive(Some(Duration::from_secs(60)));
-    legacy::Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(IDLE)
-        .pool_timer(TokioTimer::new())
-        .build(connector)
-}
 
 /// Sends calls to an agent.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: legacy::Client<HttpConnector, Body>,
-    url: Uri,
+    http: http1::Client,
     edge: Edge,
     next_id: Arc<AtomicU64>,
 }
 
 impl Client {
-    /// Calls are posted to `url`.
-    pub fn new(http: legacy::Client<HttpConnector, Body>, url: Uri, edge: Edge) -> Self {
-        Self { http, url, edge, next_id: Arc::default() }
+    /// Calls go out over `http`.
+    pub fn new(http: http1::Client, edge: Edge) -> Self {
+        Self { http, edge, next_id: Arc::default() }
     }
 
-    /// The same client with another URL.
-    #[must_use]
-    pub fn at(&self, url: Uri) -> Self {
-        Self { url, ..self.clone() }
-    }
-
-    async fn send(self, call: Call) -> Result<Reply, Fault> {
+    /// Posts a call to `url`.
+    ///
+    /// # Errors
+    /// If the agent cannot be reached, breaks off, or answers with an error.
+    pub async fn send(&self, call: Call, url: &Uri) -> Result<Reply, Fault> {
         let operation = call.operation;
-        let request = self.request(call)?;
+        let request = self.request(call, url)?;
         let response = self.http.request(request).await.map_err(|error| unreachable(&error))?;
         if operation.is_streaming() && is_event_stream(&response) {
             return Ok(self.events(response, operation));
         }
         let (head, body) = response.into_parts();
         let (body, held) = self.edge.budget.count(body);
-        let body = collect(Body::new(body), self.edge.limit).await.map_err(|error| unread(&error))?;
+        let body = collect(body, self.edge.limit).await.map_err(|error| unread(&error))?;
         self.edge.metrics.count(self.edge.direction, Form::Json, body.len());
-        let wire = self.answer(&head.headers, head.status, &body, operation)?;
+        let wire = self.answer(&head.headers, head.status, &body, operation, url)?;
         // It counts until whoever gets it is done with it.
         let wire = keeping(wire, held);
         let body = if operation.is_streaming() {
@@ -86,14 +60,16 @@ impl Client {
         Ok(Reply { params: Params::from_headers(&head.headers), body })
     }
 
-    fn request(&self, call: Call) -> Result<Request<Body>, Fault> {
+    fn request(&self, call: Call, url: &Uri) -> Result<Request<Body>, Fault> {
         let id = Id::of_number(self.next_id.fetch_add(1, Ordering::Relaxed));
         let mut json = Vec::with_capacity(call.body.len() * 5 / 4 + 256);
         write_request(&id, call.operation, &call.body, &mut json).map_err(|error| error.of_request())?;
         self.edge.metrics.count(self.edge.direction, Form::Json, json.len());
-        let mut request = Request::new(Body::new(Full::new(Bytes::from(json))));
+        // As long as the text is under way, so is the memory that it was made of.
+        let json = keeping(json, call.body);
+        let mut request = Request::new(Body::new(Full::new(json)));
         *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = self.url.clone();
+        *request.uri_mut() = url.clone();
         let headers = request.headers_mut();
         call.params.append_to(headers);
         let accept = if call.operation.is_streaming() { EVENT_STREAM } else { JSON };
@@ -111,51 +87,38 @@ impl Client {
         status: StatusCode,
         body: &[u8],
         operation: Operation,
+        url: &Uri,
     ) -> Result<Vec<u8>, Fault> {
         match read_reply(body, schema::response(operation), self.edge.limit) {
             Ok(Outcome::Result(wire)) if status.is_success() => Ok(wire),
             Ok(Outcome::Error(fault)) => Err(fault.with_params(Params::from_headers(headers))),
             Err(error) if status.is_success() => Err(error.of_reply()),
-            Ok(Outcome::Result(_)) | Err(_) => Err(self.refusal(headers, status)),
+            Ok(Outcome::Result(_)) | Err(_) => Err(refusal(headers, status, url)),
         }
     }
 
-    /// The fault of an HTTP status that says what JSON-RPC does not.
-    fn refusal(&self, headers: &HeaderMap, status: StatusCode) -> Fault {
-        let message = format!("the agent answered HTTP {status}");
-        let fault = Fault::of_http(status, &message).unwrap_or_else(|| {
-            Fault::new(Reason::AgentProtocolError, format!("{message}, and no JSON-RPC")).because(&self.url)
-        });
-        fault.with_params(Params::from_headers(headers))
-    }
-
-    fn events(self, response: Response<hyper::body::Incoming>, operation: Operation) -> Reply {
+    fn events(&self, response: Response<Answer>, operation: Operation) -> Reply {
         let (head, body) = response.into_parts();
         let (body, held) = self.edge.budget.count(body);
         let reader = Reader {
-            body: BodyStream::new(Body::new(body)),
+            body,
             held,
             events: sse::Reader::new(self.edge.limit),
             operation,
-            edge: self.edge,
+            edge: self.edge.clone(),
             over: false,
         };
         Reply { params: Params::from_headers(&head.headers), body: a2a::Body::Events(reader.events()) }
     }
 }
 
-impl Service<Call> for Client {
-    type Response = Reply;
-    type Error = Fault;
-    type Future = BoxFuture<'static, Result<Reply, Fault>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        self.clone().send(call).boxed()
-    }
+/// The fault of an HTTP status that says what JSON-RPC does not.
+fn refusal(headers: &HeaderMap, status: StatusCode, url: &Uri) -> Fault {
+    let message = format!("the agent answered HTTP {status}");
+    let fault = Fault::of_http(status, &message).unwrap_or_else(|| {
+        Fault::new(Reason::AgentProtocolError, format!("{message}, and no JSON-RPC")).because(url)
+    });
+    fault.with_params(Params::from_headers(headers))
 }
 
 fn is_event_stream<B>(response: &Response<B>) -> bool {
@@ -163,9 +126,9 @@ fn is_event_stream<B>(response: &Response<B>) -> bool {
     content_type.is_some_and(|text| text.as_bytes().starts_with(EVENT_STREAM.as_bytes()))
 }
 
-fn unreachable(error: &legacy::Error) -> Fault {
+fn unreachable(error: &Unanswered) -> Fault {
     let fault = Fault::new(Reason::AgentUnreachable, "the agent cannot be reached").because(describe(error));
-    if error.is_connect() { fault.never_processed() } else { fault }
+    if error.is_never_sent() { fault.never_processed() } else { fault }
 }
 
 fn unread(error: &BodyError) -> Fault {
@@ -179,7 +142,7 @@ fn unread(error: &BodyError) -> Fault {
 
 /// An agent's stream being read.
 struct Reader {
-    body: BodyStream<Body>,
+    body: Counted<Answer>,
     /// The memory of the event that is being read.
     held: Held,
     events: sse::Reader,
@@ -206,14 +169,14 @@ impl Reader {
             if let Some(data) = self.events.event().map_err(too_large)? {
                 return self.data(&data);
             }
-            match self.body.next().await {
+            match self.body.frame().await {
                 Some(Ok(frame)) => {
                     if let Some(piece) = frame.data_ref() {
                         self.edge.metrics.count(self.edge.direction, Form::Json, piece.len());
                         self.events.push(piece);
                     }
                 }
-                Some(Err(error)) => return Err(broken(&error)),
+                Some(Err(error)) => return Err(broken(&error.into())),
                 None => {
                     return match self.events.finish().map_err(too_large)? {
                         Some(data) => self.data(&data),
@@ -234,11 +197,13 @@ impl Reader {
     }
 }
 
-fn broken(error: &tonic::Status) -> Fault {
-    if let Some(busy) = Exhausted::caused(error) {
-        return crate::binding::unread(&BodyError::Busy(busy));
+fn broken(error: &BodyError) -> Fault {
+    match error {
+        BodyError::Broken(error) => {
+            Fault::new(Reason::StreamBroken, "the agent broke off the stream").because(describe(&**error))
+        }
+        error => crate::binding::unread(error),
     }
-    Fault::new(Reason::StreamBroken, "the agent broke off the stream").because(describe(error))
 }
 
 fn too_large(error: sse::TooLarge) -> Fault {

@@ -1,33 +1,26 @@
 //! The JSON-RPC side that is called.
 
-use std::convert::Infallible;
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use http_body::{Body as HttpBody, Frame};
-use http_body_util::StreamBody;
+use http_body::Body as HttpBody;
 use tokio::time::timeout;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 
+use super::writer::{Events, KEEP_ALIVE, Writer};
 use super::{EVENT_STREAM, JSON};
-use crate::a2a::{self, Agent, Binding, Call, Event, Fault, Operation, Params, Reason, Reply};
+use crate::a2a::{self, Agent, Binding, Call, Fault, Operation, Params, Reason, Reply};
 use crate::binding::{Arrival, Edge, unread};
 use crate::codec::jsonrpc::{Id, Rejected, read_request, write_fault, write_result};
-use crate::codec::{schema, sse};
-use crate::net::budget::{Held, keeping};
+use crate::codec::schema;
+use crate::net::budget::keeping;
 use crate::net::{BoxError, collect};
-use crate::telemetry::{Direction, Form, Metrics};
+use crate::telemetry::Form;
 
-/// How long a stream may be silent: clients built on httpx give up after 5 seconds.
-const KEEP_ALIVE: Duration = Duration::from_secs(4);
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-
-type Events = BoxStream<'static, Result<Event, Fault>>;
 
 /// Turns JSON-RPC requests into calls to an agent.
 #[derive(Clone, Debug)]
@@ -49,8 +42,8 @@ impl Server {
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         match self.read(request, arrival).await {
-            Ok((id, call, held)) if call.operation.is_streaming() => self.stream(id, call, held).await,
-            Ok((id, call, held)) => self.once(&id, call, held).await,
+            Ok((id, call)) if call.operation.is_streaming() => self.stream(id, call).await,
+            Ok((id, call)) => self.once(&id, call).await,
             Err(Rejected { id, operation, fault }) => {
                 self.edge.metrics.refused(self.edge.direction, &fault);
                 let streaming = operation.is_some_and(Operation::is_streaming);
@@ -59,20 +52,21 @@ impl Server {
         }
     }
 
-    async fn read<B>(&self, request: Request<B>, arrival: Arrival) -> Result<(Id, Call, Held), Rejected>
+    async fn read<B>(&self, request: Request<B>, arrival: Arrival) -> Result<(Id, Call), Rejected>
     where
-        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+        B: HttpBody<Error: Into<BoxError>> + Unpin,
     {
         let (head, body) = request.into_parts();
         let (body, held) = self.edge.budget.count(body);
-        let body = collect(Body::new(body), self.edge.limit).await;
+        let body = collect(body, self.edge.limit).await;
         let body =
             body.map_err(|error| Rejected { id: Id::null(), operation: None, fault: unread(&error) })?;
         self.edge.metrics.count(self.edge.direction, Form::Json, body.len());
         let request = read_request(&body, self.edge.limit)?;
         let call = Call {
             operation: request.operation,
-            body: request.body.into(),
+            // It counts until nobody needs it any more.
+            body: keeping(request.body, held),
             params: Params::from_headers(&head.headers),
             binding: Binding::Jsonrpc,
             agent: arrival.agent,
@@ -80,14 +74,12 @@ impl Server {
             base: arrival.base,
             deadline: None,
         };
-        Ok((request.id, call, held))
+        Ok((request.id, call))
     }
 
-    async fn once(&self, id: &Id, call: Call, held: Held) -> Response<Body> {
+    async fn once(&self, id: &Id, call: Call) -> Response<Body> {
         let operation = call.operation;
-        let reply = self.agent.clone().oneshot(call).await;
-        drop(held);
-        match reply {
+        match self.agent.clone().oneshot(call).await {
             Ok(Reply { params, body: a2a::Body::Once(wire) }) => {
                 let mut json = Vec::with_capacity(wire.len() * 5 / 4 + 128);
                 match write_result(id, schema::response(operation), &wire, &mut json) {
@@ -115,17 +107,9 @@ impl Server {
     }
 
     /// Answers with a stream. Its head is sent as soon as the agent answers, or before the caller loses patience.
-    async fn stream(&self, id: Id, call: Call, held: Held) -> Response<Body> {
+    async fn stream(&self, id: Id, call: Call) -> Response<Body> {
         let operation = call.operation;
-        let mut reply = self
-            .agent
-            .clone()
-            .oneshot(call)
-            .map(move |reply| {
-                drop(held);
-                reply
-            })
-            .boxed();
+        let mut reply = self.agent.clone().oneshot(call).boxed();
         match timeout(KEEP_ALIVE, &mut reply).await {
             Ok(Ok(reply)) => {
                 let params = reply.params.clone();
@@ -150,15 +134,8 @@ impl Server {
     }
 
     fn events(&self, id: Id, operation: Operation, params: Params, events: Events) -> Response<Body> {
-        let writer = Writer {
-            id,
-            operation,
-            events: Some(events),
-            empty: true,
-            direction: self.edge.direction,
-            metrics: self.edge.metrics.clone(),
-        };
-        let mut response = Response::new(Body::new(StreamBody::new(writer.frames())));
+        let writer = Writer::new(id, operation, events, self.edge.clone());
+        let mut response = Response::new(Body::new(writer));
         let headers = response.headers_mut();
         params.append_to(headers);
         headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
@@ -168,7 +145,7 @@ impl Server {
     }
 }
 
-fn fault_text(id: &Id, fault: &Fault) -> Vec<u8> {
+pub(super) fn fault_text(id: &Id, fault: &Fault) -> Vec<u8> {
     let mut json = Vec::new();
     if let Err(error) = write_fault(id, fault, &mut json) {
         json.clear();
@@ -195,61 +172,4 @@ fn later(reply: BoxFuture<'static, Result<Reply, Fault>>) -> Events {
         Err(fault) => stream::iter([Err(fault)]).boxed(),
     });
     events.flatten_stream().boxed()
-}
-
-/// A stream of events being written as text.
-struct Writer {
-    id: Id,
-    operation: Operation,
-    /// `None` once it is over.
-    events: Option<Events>,
-    /// Whether nothing was sent yet: some clients break on a stream without an event.
-    empty: bool,
-    direction: Direction,
-    metrics: Metrics,
-}
-
-impl Writer {
-    fn frames(self) -> impl futures_util::Stream<Item = Result<Frame<Bytes>, Infallible>> + Send {
-        stream::unfold(self, |mut writer| async move {
-            let text = writer.next().await?;
-            writer.metrics.count(writer.direction, Form::Json, text.len());
-            Some((Ok(Frame::data(text)), writer))
-        })
-    }
-
-    /// The next piece of text: an event, or a comment if there is none for a while.
-    async fn next(&mut self) -> Option<Bytes> {
-        let Ok(event) = timeout(KEEP_ALIVE, self.events.as_mut()?.next()).await else {
-            return Some(Bytes::from_static(sse::KEEP_ALIVE));
-        };
-        let written = match event {
-            Some(Ok(Event::Data(wire))) => self.data(wire),
-            Some(Err(fault)) => Err(fault),
-            Some(Ok(Event::End(_))) | None if self.empty => {
-                Err(Fault::new(Reason::StreamBroken, "the agent ended the stream without an event"))
-            }
-            Some(Ok(Event::End(_))) | None => return None,
-        };
-        self.empty = false;
-        Some(written.unwrap_or_else(|fault| {
-            self.events = None;
-            let mut text = Vec::new();
-            let written = sse::write_event(&mut text, |out| {
-                out.extend_from_slice(&fault_text(&self.id, &fault));
-                Ok::<_, Infallible>(())
-            });
-            debug_assert!(written.is_ok());
-            text.into()
-        }))
-    }
-
-    fn data(&self, wire: Bytes) -> Result<Bytes, Fault> {
-        let mut text = Vec::with_capacity(wire.len() * 5 / 4 + 128);
-        sse::write_event(&mut text, |out| {
-            write_result(&self.id, schema::response(self.operation), &wire, out)
-        })
-        .map_err(|error| error.of_reply())?;
-        Ok(keeping(text, wire))
-    }
 }

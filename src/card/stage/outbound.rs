@@ -1,19 +1,17 @@
 //! Cards of other agents on their way to the agent of this pod: checked, kept for a while, and rewritten for each caller.
 
-use std::mem;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Either};
+use futures_util::future::Either;
 use tokio::time::timeout_at;
-use tower::Service;
+use tower::service_fn;
 
 use super::Card;
 use super::cache::{Cache, Key};
-use crate::a2a::{Binding, Call, Fault, Home, Operation, Reason, Reply};
+use crate::a2a::{Binding, Call, Fault, Home, Operation, Reason, Reply, Stage};
 use crate::card::key::Key as PublicKey;
 use crate::card::rewrite::clear_name;
 use crate::card::{Base, MAX, attach_original, for_caller, original, signature};
@@ -37,61 +35,33 @@ pub struct Settings {
     pub limit: usize,
 }
 
-/// Makes cards say that this sidecar is their agent.
-#[derive(Clone, Debug)]
-pub struct Outbound<S> {
-    inner: S,
-    settings: Arc<Settings>,
-    pub(super) cache: Cache,
+/// Makes the cards that `inner` brings ready as the settings say, and keeps them for a while.
+pub fn outbound(inner: impl Stage, settings: Settings) -> impl Stage {
+    let cache = Cache::new(settings.max_age);
+    keeping(cache, inner, settings)
 }
 
-impl<S> Outbound<S> {
-    /// Cards that `inner` brings are made ready as the settings say.
-    pub fn new(inner: S, settings: Settings) -> Self {
-        let cache = Cache::new(settings.max_age);
-        Self { inner, settings: Arc::new(settings), cache }
-    }
-}
-
-impl<S> Service<Call> for Outbound<S>
-where
-    S: Service<Call, Response = Reply, Error = Fault> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Reply;
-    type Error = Fault;
-    type Future = Either<S::Future, BoxFuture<'static, Result<Reply, Fault>>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
+pub(super) fn keeping(cache: Cache, mut inner: impl Stage, settings: Settings) -> impl Stage {
+    let settings = Arc::new(settings);
+    service_fn(move |call: Call| {
         let cached = match call.operation {
             Operation::GetAgentCard => true,
             // What only some callers see is asked for each time.
             Operation::GetExtendedAgentCard => false,
-            _ => return Either::Left(self.inner.call(call)),
+            _ => return Either::Left(inner.call(call)),
         };
-        let next = self.inner.clone();
-        let inner = mem::replace(&mut self.inner, next);
-        let (settings, cache) = (Arc::clone(&self.settings), self.cache.clone());
-        Either::Right(async move { settings.card(inner, cache, call, cached).await }.boxed())
-    }
+        Either::Right(Arc::clone(&settings).card(inner.clone(), cache.clone(), call, cached).boxed())
+    })
 }
 
 impl Settings {
-    async fn card<S>(
+    async fn card(
         self: Arc<Self>,
-        inner: S,
+        inner: impl Stage,
         cache: Cache,
         call: Call,
         cached: bool,
-    ) -> Result<Reply, Fault>
-    where
-        S: Service<Call, Response = Reply, Error = Fault> + Send + 'static,
-        S::Future: Send,
-    {
+    ) -> Result<Reply, Fault> {
         let (agent, base) = (call.agent.clone(), call.base.clone());
         let mut card = if cached {
             let key = Key::of(&call);
@@ -121,10 +91,7 @@ impl Settings {
         Ok(card.into_reply())
     }
 
-    async fn fetch<S>(&self, mut inner: S, call: Call) -> Result<Card, Fault>
-    where
-        S: Service<Call, Response = Reply, Error = Fault>,
-    {
+    async fn fetch(&self, mut inner: impl Stage, call: Call) -> Result<Card, Fault> {
         let agent = call.agent.clone();
         let card = Card::of(inner.call(call).await?)?;
         if self.keys.is_empty() {

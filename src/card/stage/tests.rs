@@ -12,8 +12,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, advance};
 use tower::{Service, ServiceExt as _};
 
+use super::cache::Cache;
+use super::outbound::keeping;
 use super::*;
-use crate::a2a::{Binding, Call, Home, Name, Operation};
+use crate::a2a::{Binding, Call, Home, Name, Operation, Stage};
 use crate::card::key::Key;
 use crate::card::{attach_original, original};
 use crate::codec::{self, Reading, schema::AGENT_CARD};
@@ -109,12 +111,12 @@ fn settings(keys: Vec<Key>) -> Settings {
     }
 }
 
-fn outbound(stub: &Stub) -> Outbound<Stub> {
-    Outbound::new(stub.clone(), settings(Vec::new()))
+fn outbound(stub: &Stub) -> impl Stage {
+    super::outbound(stub.clone(), settings(Vec::new()))
 }
 
-fn checked(stub: &Stub) -> Outbound<Stub> {
-    Outbound::new(stub.clone(), settings(Key::read(KEYS).unwrap()))
+fn checked(stub: &Stub) -> impl Stage {
+    super::outbound(stub.clone(), settings(Key::read(KEYS).unwrap()))
 }
 
 fn card(reply: Reply) -> Vec<u8> {
@@ -208,23 +210,25 @@ async fn faults_are_not_kept_and_neither_are_cards_with_no_age() {
     stage.oneshot(get()).await.unwrap();
 
     let stub = Stub::new(Ok(read("{}")));
-    let stage = Outbound::new(stub.clone(), Settings { max_age: Duration::ZERO, ..settings(Vec::new()) });
+    let cache = Cache::new(Duration::ZERO);
+    let stage = keeping(cache.clone(), stub.clone(), settings(Vec::new()));
     for _ in 0..3 {
         stage.clone().oneshot(get()).await.unwrap();
     }
-    assert_eq!((stub.asked(), stage.cache.len()), (3, 0));
+    assert_eq!((stub.asked(), cache.len()), (3, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_cards_that_are_kept_have_a_bound() {
     let large = format!(r#"{{"name":"{}"}}"#, "x".repeat(1_000_000));
     let stub = Stub::new(Ok(read(&large)));
-    let stage = outbound(&stub);
+    let cache = Cache::new(Duration::from_secs(60));
+    let stage = keeping(cache.clone(), stub.clone(), settings(Vec::new()));
     for index in 0..20 {
         stage.clone().oneshot(call(Operation::GetAgentCard, &format!("a{index}"))).await.unwrap();
         advance(Duration::from_secs(1)).await;
     }
-    assert_eq!(stage.cache.len(), 16);
+    assert_eq!(cache.len(), 16);
     stage.clone().oneshot(call(Operation::GetAgentCard, "a19")).await.unwrap();
     assert_eq!(stub.asked(), 20, "the newest is there");
     stage.oneshot(call(Operation::GetAgentCard, "a0")).await.unwrap();
@@ -249,7 +253,7 @@ async fn other_calls_pass_untouched() {
     let stub = Stub::new(Ok(b"no card at all".to_vec()));
     let outbound = outbound(&stub).oneshot(call(Operation::GetTask, "a")).await.unwrap();
     assert_eq!(card(outbound), b"no card at all");
-    let stage = Inbound::new(stub.clone(), "cluster.local", 2643, &[Binding::Grpc]);
+    let stage = inbound(stub.clone(), "cluster.local", 2643, &[Binding::Grpc]);
     assert_eq!(card(stage.oneshot(call(Operation::GetTask, "a")).await.unwrap()), b"no card at all");
 }
 
@@ -286,7 +290,7 @@ async fn with_keys_a_card_that_none_of_them_has_signed_is_refused() {
 async fn a_card_leaves_for_the_mesh_with_the_meshs_address_and_its_original() {
     let stub = Stub::new(Ok(read(SIGNED)));
     for operation in [Operation::GetAgentCard, Operation::GetExtendedAgentCard] {
-        let stage = Inbound::new(stub.clone(), "cluster.local", 2643, &[Binding::Grpc]);
+        let stage = inbound(stub.clone(), "cluster.local", 2643, &[Binding::Grpc]);
         let inside = card(stage.oneshot(call(operation, "currency")).await.unwrap());
         assert_eq!(json(&inside)["supportedInterfaces"][0]["url"], "currency.travel.svc.cluster.local:2643");
         // Written out by us, the text is another one, but its signature holds all the same.
@@ -301,6 +305,6 @@ async fn what_is_no_card_is_a_fault() {
     let stub = Stub::new(Ok(vec![0xFF]));
     let fault = outbound(&stub).oneshot(get()).await.unwrap_err();
     assert_eq!(fault.reason(), Reason::AgentProtocolError);
-    let stage = Inbound::new(stub, "cluster.local", 2643, &[Binding::Grpc]);
+    let stage = inbound(stub, "cluster.local", 2643, &[Binding::Grpc]);
     assert_eq!(stage.oneshot(get()).await.unwrap_err().reason(), Reason::AgentProtocolError);
 }

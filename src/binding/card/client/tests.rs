@@ -7,16 +7,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use http::Method;
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
-use tower::ServiceExt as _;
 
 use super::*;
 use crate::a2a::{Binding, Home, Name, Operation};
-use crate::binding::jsonrpc::http_client;
 use crate::net::budget::Budget;
 use crate::telemetry::{Direction, Metrics};
 
@@ -57,7 +56,7 @@ impl Agent {
         let now = Arc::new(AtomicI64::new(784_111_777));
         let read = Arc::clone(&now);
         let clock = Clock::new(move || read.load(Ordering::Relaxed));
-        let client = Client::new(http_client(Duration::from_secs(2)), url, edge, clock);
+        let client = Client::new(crate::net::http1::Client::new(Duration::from_secs(2)), url, edge, clock);
         Self { asked, client, now, _serving: serving }
     }
 
@@ -77,7 +76,7 @@ impl Agent {
             base: None,
             deadline: None,
         };
-        self.client.clone().oneshot(call).await
+        self.client.send(&call).await
     }
 
     fn paths(&self) -> Vec<String> {

@@ -51,6 +51,11 @@ pub(super) fn inflate(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<
     if plain.len() > limit { Err(Unreadable::TooLarge(limit)) } else { Ok(plain) }
 }
 
+/// A gzipped message, of at most `limit` bytes when it is plain.
+pub(super) fn gunzip(message: &[u8], limit: usize) -> Result<Bytes, Unreadable> {
+    read(MultiGzDecoder::new(message), limit)
+}
+
 fn read(decoder: impl Read, limit: usize) -> Result<Bytes, Unreadable> {
     let mut plain = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);

@@ -1,0 +1,277 @@
+//! Calling plain HTTP/1.1, as the agents of this pod speak it. A connection is driven by the request that is on it, within
+//! the task of the call: nobody is woken on the way. In between it rests in a pool.
+
+use std::collections::HashMap;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use std::{fmt, future};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Request, Response, Uri, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::body::Body;
+use tower::ServiceExt as _;
+
+use super::BoxError;
+use crate::task;
+
+/// How long a connection may rest: uvicorn and Node close theirs after five seconds.
+const REST: Duration = Duration::from_secs(2);
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// A client of plain HTTP/1.1. Clones share its connections.
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+struct Shared {
+    connector: HttpConnector,
+    pool: Mutex<Pool>,
+}
+
+#[derive(Default)]
+struct Pool {
+    resting: HashMap<Authority, Vec<Resting>>,
+    /// Ends the rest of those that nobody has used.
+    reaper: Option<AbortOnDropHandle<()>>,
+}
+
+struct Resting {
+    line: Line,
+    since: Instant,
+}
+
+/// A connection with both its ends: the one that takes requests, and the one that does the work when it is polled.
+struct Line {
+    requests: http1::SendRequest<Body>,
+    /// `None` once it has ended.
+    connection: Option<http1::Connection<TokioIo<TcpStream>, Body>>,
+}
+
+/// Why a request got no response.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// There is no connection to be had: it was surely not sent.
+    #[error("cannot connect")]
+    NeverSent(#[source] BoxError),
+    /// It may have been processed.
+    #[error(transparent)]
+    Lost(hyper::Error),
+}
+
+/// The body of a response. Read to its end, it leaves the connection for others; dropped before, it closes it.
+pub struct Answer {
+    body: Incoming,
+    /// `None` once the connection rests, or has ended.
+    line: Option<Line>,
+    client: Client,
+    authority: Authority,
+}
+
+impl Client {
+    /// A client that gives up connecting after `connect`.
+    #[must_use]
+    pub fn new(connect: Duration) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(connect));
+        connector.set_keepalive(Some(KEEP_ALIVE));
+        Self(Arc::new(Shared { connector, pool: Mutex::default() }))
+    }
+
+    /// Sends a request to the host of its URL.
+    ///
+    /// # Errors
+    /// If no response comes.
+    pub async fn request(&self, mut request: Request<Body>) -> Result<Response<Answer>, Unanswered> {
+        let uri = request.uri().clone();
+        let authority = uri.authority().cloned();
+        let authority = authority.ok_or_else(|| Unanswered::NeverSent("the URL names no host".into()))?;
+        prepare(&mut request, &authority)?;
+        loop {
+            let rested = self.rested(&authority).await;
+            let is_new = rested.is_none();
+            let mut line = match rested {
+                Some(line) => line,
+                None => self.connect(uri.clone()).await.map_err(Unanswered::NeverSent)?,
+            };
+            match line.send(request).await {
+                Ok(response) => {
+                    let client = self.clone();
+                    let answer = |body| Answer { body, line: Some(line), client, authority };
+                    return Ok(response.map(answer));
+                }
+                Err(mut failed) => match failed.take_message() {
+                    // The agent has closed a connection while it rested; another one may stand.
+                    Some(unsent) if !is_new => request = unsent,
+                    Some(_) => return Err(Unanswered::NeverSent(failed.into_error().into())),
+                    None => return Err(Unanswered::Lost(failed.into_error())),
+                },
+            }
+        }
+    }
+
+    async fn connect(&self, uri: Uri) -> Result<Line, BoxError> {
+        let io = self.0.connector.clone().oneshot(uri).await?;
+        let (requests, connection) = http1::handshake(io).await?;
+        Ok(Line { requests, connection: Some(connection) })
+    }
+
+    /// The connection that has rested last, of those that still stand.
+    async fn rested(&self, authority: &Authority) -> Option<Line> {
+        loop {
+            let Resting { mut line, since } = self.0.pool().resting.get_mut(authority)?.pop()?;
+            let stands = future::poll_fn(|cx| Poll::Ready(line.drive(cx))).await;
+            if stands && since.elapsed() < REST {
+                return Some(line);
+            }
+        }
+    }
+
+    fn rest(&self, authority: &Authority, line: Line) {
+        let mut pool = self.0.pool();
+        let resting = Resting { line, since: Instant::now() };
+        match pool.resting.get_mut(authority) {
+            Some(others) => others.push(resting),
+            None => drop(pool.resting.insert(authority.clone(), vec![resting])),
+        }
+        if pool.reaper.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
+            pool.reaper = Some(task::spawn(reap(Arc::downgrade(&self.0))));
+        }
+    }
+}
+
+impl Shared {
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pool {
+    /// Closes what has rested for too long; whether anything is left.
+    fn reap(&mut self, now: Instant) -> bool {
+        self.resting.retain(|_, lines| {
+            lines.retain(|resting| now.duration_since(resting.since) < REST);
+            !lines.is_empty()
+        });
+        !self.resting.is_empty()
+    }
+}
+
+async fn reap(shared: Weak<Shared>) {
+    loop {
+        sleep(REST).await;
+        if !shared.upgrade().is_some_and(|shared| shared.pool().reap(Instant::now())) {
+            return;
+        }
+    }
+}
+
+impl Line {
+    /// Does what can be done now; whether the connection stands.
+    fn drive(&mut self, cx: &mut Context<'_>) -> bool {
+        // Whoever waits for a response learns from it why the connection has ended.
+        if self.connection.as_mut().is_some_and(|connection| connection.poll_unpin(cx).is_ready()) {
+            self.connection = None;
+        }
+        self.connection.is_some()
+    }
+
+    async fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+        let mut response = pin!(self.requests.try_send_request(request));
+        future::poll_fn(|cx| {
+            self.drive(cx);
+            response.as_mut().poll(cx)
+        })
+        .await
+    }
+}
+
+impl Answer {
+    /// Lets the connection rest, if it can take another request.
+    fn rest(&mut self, cx: &mut Context<'_>) {
+        if let Some(mut line) = self.line.take()
+            && line.drive(cx)
+            && line.requests.is_ready()
+        {
+            self.client.rest(&self.authority, line);
+        }
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let mut frame = Pin::new(&mut this.body).poll_frame(cx);
+        if let (Poll::Pending, Some(line)) = (&frame, &mut this.line) {
+            line.drive(cx);
+            frame = Pin::new(&mut this.body).poll_frame(cx);
+        }
+        if matches!(frame, Poll::Ready(None)) || this.body.is_end_stream() {
+            this.rest(cx);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("body", &self.body).finish_non_exhaustive()
+    }
+}
+
+impl Unanswered {
+    /// Whether the request was surely not sent.
+    pub fn is_never_sent(&self) -> bool {
+        matches!(self, Self::NeverSent(_))
+    }
+}
+
+/// Names the host in a header, and leaves only the path in the request's first line.
+fn prepare(request: &mut Request<Body>, authority: &Authority) -> Result<(), Unanswered> {
+    let never_sent = |error: http::Error| Unanswered::NeverSent(error.into());
+    if !request.headers().contains_key(header::HOST) {
+        let host = match authority.port_u16() {
+            Some(80) => authority.host(),
+            _ => authority.as_str().rsplit('@').next().unwrap_or_default(),
+        };
+        let host = HeaderValue::try_from(host).map_err(|error| never_sent(error.into()))?;
+        request.headers_mut().insert(header::HOST, host);
+    }
+    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::from(path);
+    Ok(())
+}

@@ -22,7 +22,7 @@ use super::Addresses;
 use crate::a2a::{Fault, Name, Reason};
 use crate::admin::{Admin, answer};
 use crate::config::Listen;
-use crate::drain::Drain;
+use crate::drain::{Drain, Stage};
 use crate::identity::SpiffeId;
 use crate::net::describe;
 use crate::net::serve::Http;
@@ -70,14 +70,15 @@ impl Listeners {
         }
         for listener in listeners {
             let (door, only) = (Arc::clone(door), only.cloned());
-            let serve = self.http.clone().serve(listener, self.drain.clone(), move |stream: TcpStream| {
-                let (door, only) = (Arc::clone(&door), only.clone());
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let served = Arc::clone(&door).serve(request, only.clone());
-                    async move { Ok::<_, Infallible>(served.await) }
+            let serve =
+                self.http.clone().serve(listener, self.drain.clone(), None, move |stream: TcpStream| {
+                    let (door, only) = (Arc::clone(&door), only.clone());
+                    let service = service_fn(move |request: Request<Incoming>| {
+                        let served = Arc::clone(&door).serve(request, only.clone());
+                        async move { Ok::<_, Infallible>(served.await) }
+                    });
+                    std::future::ready(Some((TokioIo::new(stream), service)))
                 });
-                std::future::ready(Some((TokioIo::new(stream), service)))
-            });
             self.tasks.push(task::spawn(serve));
         }
     }
@@ -97,19 +98,22 @@ impl Listeners {
             turns: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             metrics: metrics.clone(),
         };
+        // Peers are accepted as long as they may not know that this endpoint fades, the local agent to the end.
+        let last = Some(Stage::Fading);
         for listener in listeners {
             let (door, gate) = (Arc::clone(door), gate.clone());
-            let serve = self.http.clone().serve(listener, self.drain.clone(), move |stream: TcpStream| {
-                let (door, gate) = (Arc::clone(&door), gate.clone());
-                async move {
-                    let (stream, peer) = gate.admit(stream).await?;
-                    let service = service_fn(move |request: Request<Incoming>| {
-                        let served = Arc::clone(&door).serve(request, peer.clone());
-                        async move { Ok::<_, Infallible>(served.await) }
-                    });
-                    Some((TokioIo::new(stream), service))
-                }
-            });
+            let serve =
+                self.http.clone().serve(listener, self.drain.clone(), last, move |stream: TcpStream| {
+                    let (door, gate) = (Arc::clone(&door), gate.clone());
+                    async move {
+                        let (stream, peer) = gate.admit(stream).await?;
+                        let service = service_fn(move |request: Request<Incoming>| {
+                            let served = Arc::clone(&door).serve(request, peer.clone());
+                            async move { Ok::<_, Infallible>(served.await) }
+                        });
+                        Some((TokioIo::new(stream), service))
+                    }
+                });
             self.tasks.push(task::spawn(serve));
         }
     }
@@ -120,18 +124,19 @@ impl Listeners {
         self.addresses.admin = addresses;
         for listener in listeners {
             let admin = Arc::clone(admin);
-            let serve = self.http.clone().serve(listener, self.drain.clone(), move |stream: TcpStream| {
-                let admin = Arc::clone(&admin);
-                // A caller whose address is not known is gone already.
-                let caller = stream.peer_addr().ok().map(|address| address.ip());
-                let service = caller.map(|caller| {
-                    service_fn(move |request: Request<Incoming>| {
-                        let served = answer(Arc::clone(&admin), request, caller);
-                        async move { Ok::<_, Infallible>(served.await) }
-                    })
+            let serve =
+                self.http.clone().serve(listener, self.drain.clone(), None, move |stream: TcpStream| {
+                    let admin = Arc::clone(&admin);
+                    // A caller whose address is not known is gone already.
+                    let caller = stream.peer_addr().ok().map(|address| address.ip());
+                    let service = caller.map(|caller| {
+                        service_fn(move |request: Request<Incoming>| {
+                            let served = answer(Arc::clone(&admin), request, caller);
+                            async move { Ok::<_, Infallible>(served.await) }
+                        })
+                    });
+                    std::future::ready(service.map(|service| (TokioIo::new(stream), service)))
                 });
-                std::future::ready(service.map(|service| (TokioIo::new(stream), service)))
-            });
             self.tasks.push(task::spawn(serve));
         }
     }

@@ -99,7 +99,7 @@ pub(super) fn serve(
         });
         std::future::ready(Some((TokioIo::new(stream), service)))
     };
-    Ok(task::spawn(Http::new(STREAM_WINDOW).serve(listener, drain, accept)))
+    Ok(task::spawn(Http::new(STREAM_WINDOW).serve(listener, drain, None, accept)))
 }
 
 struct Agent {

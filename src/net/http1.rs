@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use std::{fmt, future};
 
@@ -69,9 +69,10 @@ pub enum Unanswered {
     Lost(hyper::Error),
 }
 
-/// The body of a response. Read to its end, it leaves the connection for others; dropped before, it closes it.
+/// The body of a response. At its end it leaves the connection for others; dropped before, it closes it.
 pub struct Answer {
-    body: Incoming,
+    /// `None` once it was dropped.
+    body: Option<Incoming>,
     /// `None` once the connection rests, or has ended.
     line: Option<Line>,
     client: Client,
@@ -108,7 +109,7 @@ impl Client {
             match line.send(request).await {
                 Ok(response) => {
                     let client = self.clone();
-                    let answer = |body| Answer { body, line: Some(line), client, authority };
+                    let answer = |body| Answer { body: Some(body), line: Some(line), client, authority };
                     return Ok(response.map(answer));
                 }
                 Err(mut failed) => match failed.take_message() {
@@ -221,23 +222,32 @@ impl HttpBody for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
-        let mut frame = Pin::new(&mut this.body).poll_frame(cx);
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        let mut frame = Pin::new(&mut *body).poll_frame(cx);
         if let (Poll::Pending, Some(line)) = (&frame, &mut this.line) {
             line.drive(cx);
-            frame = Pin::new(&mut this.body).poll_frame(cx);
+            frame = Pin::new(&mut *body).poll_frame(cx);
         }
-        if matches!(frame, Poll::Ready(None)) || this.body.is_end_stream() {
+        if matches!(frame, Poll::Ready(None)) {
             this.rest(cx);
         }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map(HttpBody::size_hint).unwrap_or_default()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // What has come of a body that nobody reads is stepped over.
+        self.body = None;
+        self.rest(&mut Context::from_waker(Waker::noop()));
     }
 }
 

@@ -49,9 +49,9 @@ impl Http {
         Self(http)
     }
 
-    /// Accepts connections for ever. `accept` makes of each socket a stream and the service that answers on it, or
+    /// Accepts connections, for ever or until the house's end has come to `last`. `accept` makes of each socket a stream and the service that answers on it, or
     /// `None` if it is turned away, which it has reported itself.
-    pub async fn serve<A, F, I, S>(self, listener: TcpListener, drain: Drain, accept: A)
+    pub async fn serve<A, F, I, S>(self, listener: TcpListener, drain: Drain, last: Option<Stage>, accept: A)
     where
         A: Fn(TcpStream) -> F + Clone + Send + 'static,
         F: Future<Output = Option<(I, S)>> + Send,
@@ -60,8 +60,17 @@ impl Http {
         S::Future: Send,
     {
         let mut connections = JoinSet::new();
+        let mut end = drain.clone();
+        let over = async {
+            match last {
+                Some(last) => end.past(last).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(over);
         loop {
             tokio::select! {
+                () = &mut over => break,
                 accepted = accept_one(&listener) => {
                     let (http, drain, accept) = (self.clone(), drain.clone(), accept.clone());
                     connections.spawn(async move {
@@ -73,6 +82,9 @@ impl Http {
                 Some(_) = connections.join_next() => {}
             }
         }
+        // Who connects now is refused, and knows that nothing was processed.
+        drop(listener);
+        while connections.join_next().await.is_some() {}
     }
 
     async fn connection<I, S>(self, io: I, service: S, mut drain: Drain)

@@ -9,7 +9,7 @@ mod params;
 
 pub use call::{Agent, Binding, Body, Call, Event, Reply, Stage};
 pub use fault::{A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Fault, Reason, Retry, Row, TABLE, Violation};
-pub use name::{Home, Name, NameError, is_label, without_port};
+pub use name::{Home, Name, NameError, host, is_label, without_port};
 pub use name_pattern::{NamePattern, NamePatternError};
 pub use operation::Operation;
 pub use params::{A2A_EXTENSIONS, A2A_VERSION, DRAGOMAN_AGENT, Params};

@@ -1,6 +1,6 @@
 //! The mesh name of an agent: `agent.namespace.mesh`, and the shorter forms that stand for it.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 /// The most bytes a DNS label may have (RFC 1035 §2.3.4).
 const LABEL_MAX: usize = 63;
@@ -43,25 +43,24 @@ impl Name {
     /// # Errors
     /// If the text has another shape or a part is no DNS label.
     pub fn parse(text: &str, home: &Home) -> Result<Self, NameError> {
-        let lower = text.to_ascii_lowercase();
-        let name = without_port(&lower);
-        let name = name.strip_suffix('.').unwrap_or(name);
-        let name = name.strip_suffix(".a2a").unwrap_or(name);
-        let labels: Vec<&str> = name.split('.').collect();
-        if let Some(label) = labels.iter().find(|label| !is_label(label)) {
-            return Err(NameError::Label(text.to_owned(), (*label).to_owned()));
+        let lower = host(text);
+        let name = lower.strip_suffix(".a2a").unwrap_or(&lower);
+        if let Some(label) = name.split('.').find(|label| !is_label(label)) {
+            return Err(NameError::Label(text.to_owned(), label.to_owned()));
         }
-        match labels[..] {
-            [agent] => Ok(Self::join(agent, &home.namespace, &home.mesh)),
-            [agent, namespace] => Ok(Self::join(agent, namespace, &home.mesh)),
-            [agent, namespace, mesh] => Ok(Self::join(agent, namespace, mesh)),
-            _ => Err(NameError::Shape(text.to_owned())),
+        let mut labels = name.split('.');
+        let agent = labels.next().unwrap_or_default();
+        let namespace = labels.next().unwrap_or(&home.namespace);
+        let mesh = labels.next().unwrap_or(&home.mesh);
+        match labels.next() {
+            None => Ok(Self::join(agent, namespace, mesh)),
+            Some(_) => Err(NameError::Shape(text.to_owned())),
         }
     }
 
     fn join(agent: &str, namespace: &str, mesh: &str) -> Self {
         Self {
-            full: format!("{agent}.{namespace}.{mesh}").into(),
+            full: [agent, namespace, mesh].join(".").into(),
             first: agent.len(),
             second: agent.len() + 1 + namespace.len(),
         }
@@ -125,6 +124,17 @@ pub fn is_label(text: &str) -> bool {
         && bytes.iter().all(inner)
         && !text.starts_with('-')
         && !text.ends_with('-')
+}
+
+/// The host of an authority: in lower case, without a port and a trailing dot.
+pub fn host(authority: &str) -> Cow<'_, str> {
+    let host = without_port(authority);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    }
 }
 
 /// The host of `host` or `host:port`.

@@ -4,8 +4,8 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    IdError, SpiffeId, TrustDomain,
-    spiffe_id::{check_segment, segments, split},
+    IdError, TrustDomain,
+    spiffe_id::{SCHEME, check_segment, segments, split},
 };
 
 /// Which IDs are meant. Cheap to clone.
@@ -82,13 +82,16 @@ impl Pattern {
         Ok(Self { domain, path: path.into() })
     }
 
-    /// Whether `id` is meant.
+    /// Whether `id` is meant: the text of a [`SpiffeId`], as whoever knows no identities carries it. A text that is none
+    /// is never meant.
     #[must_use]
-    pub fn matches(&self, id: &SpiffeId) -> bool {
-        if self.domain != *id.trust_domain() {
+    pub fn matches(&self, id: &str) -> bool {
+        let Some(rest) = id.strip_prefix(SCHEME) else { return false };
+        let (domain, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if self.domain.as_str() != domain {
             return false;
         }
-        let mut have = segments(id.path());
+        let mut have = segments(path);
         for want in segments(&self.path) {
             let Some(segment) = have.next() else { return false };
             match want {
@@ -179,9 +182,10 @@ impl fmt::Debug for Pattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::SpiffeId;
 
     fn matches(pattern: &str, id: &str) -> bool {
-        Pattern::parse(pattern).unwrap().matches(&SpiffeId::parse(id).unwrap())
+        Pattern::parse(pattern).unwrap().matches(SpiffeId::parse(id).unwrap().as_str())
     }
 
     #[test]

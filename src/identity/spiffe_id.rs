@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 /// The scheme, with what stands between it and the trust domain.
-const SCHEME: &str = "spiffe://";
+pub(super) const SCHEME: &str = "spiffe://";
 /// The most bytes that an ID may have.
 const ID_MAX: usize = 2048;
 /// The most bytes that a trust domain may have.

@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use tonic::body::Body;
 
 use super::Local;
-use crate::a2a::{DRAGOMAN_AGENT, Fault, Home, Name, Reason, without_port};
+use crate::a2a::{DRAGOMAN_AGENT, Fault, Home, Name, Reason, host};
 use crate::binding::{Arrival, Edge, card, grpc, jsonrpc, refusal};
 use crate::identity::SpiffeId;
 
@@ -68,10 +68,9 @@ impl Door {
             return Err(Fault::new(Reason::InvalidParams, "dragoman-agent is for a caller's own sidecar"));
         }
         let authority = authority(request.uri(), request.headers());
-        let host = without_port(authority).to_ascii_lowercase();
-        let host = host.strip_suffix('.').unwrap_or(&host);
+        let host = host(authority);
         let name = if host.ends_with(".a2a") {
-            Name::parse(host, &self.home).ok().filter(|name| self.local.has(name))
+            Name::parse(&host, &self.home).ok().filter(|name| self.local.has(name))
         } else {
             self.local.only().cloned()
         };

@@ -73,9 +73,19 @@ impl Budget {
         Self { free: Arc::new(free), overdraft: Arc::new(overdraft), total }
     }
 
+    /// Takes memory for so many bytes, if it is there and nobody waits for it.
+    fn at_once(&self, bytes: usize) -> Option<Taken> {
+        Arc::clone(&self.free).try_acquire_many_owned(self.amount(bytes)).ok().map(Taken::Within)
+    }
+
+    /// What so many bytes count.
+    fn amount(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(self.total)
+    }
+
     /// Takes memory for so many bytes, or the overdraft.
     async fn take(self, bytes: usize) -> Result<Taken, Exhausted> {
-        let amount = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(self.total);
+        let amount = self.amount(bytes);
         let within = self.free.acquire_many_owned(amount);
         let beyond = async {
             sleep(BEFORE_OVERDRAWING).await;
@@ -180,6 +190,10 @@ impl<B: Body<Error: Into<BoxError>> + Unpin> Body for Counted<B> {
                 Ok(mut data) => {
                     let data = data.copy_to_bytes(data.remaining());
                     if self.held.overdraws() {
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                    if let Some(taken) = self.budget.at_once(data.len()) {
+                        self.held.add(taken);
                         return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
                     let taken = self.budget.clone().take(data.len()).boxed();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::uri::Authority;
 use http::{HeaderMap, Method, Uri, Version, header};
 
-use crate::a2a::{Home, Name, NameError, without_port};
+use crate::a2a::{Home, Name, NameError, host, without_port};
 
 /// What a request is about.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -116,10 +116,9 @@ impl Hosts {
 
     /// The agent of a mesh name (`….a2a`) or of a Service name.
     fn agent(&self, authority: &str) -> Option<Result<Name, NameError>> {
-        let host = without_port(authority).to_ascii_lowercase();
-        let host = host.strip_suffix('.').unwrap_or(&host);
+        let host = host(authority);
         if host.ends_with(".a2a") {
-            return Some(Name::parse(host, &self.home));
+            return Some(Name::parse(&host, &self.home));
         }
         self.cluster_domains.iter().find_map(|(domain, mesh)| {
             let service = host.strip_suffix(domain)?.strip_suffix(".svc.")?;

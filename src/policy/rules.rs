@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::a2a::{Call, Name, NamePattern, Operation};
-use crate::identity::{Pattern, PatternError, SpiffeId, TrustDomain};
+use crate::identity::{Pattern, PatternError, TrustDomain};
 
 /// What some callers may ask of some agents.
 #[derive(Clone, Debug)]
@@ -62,10 +62,9 @@ impl Rules {
     /// # Errors
     /// With the reason, if no rule covers it.
     pub fn decide(&self, call: Call) -> Result<Permitted, Denial> {
-        let peer = call.peer.as_deref().and_then(|peer| SpiffeId::parse(peer).ok());
         let mut nearly = Vec::new();
         for (index, rule) in self.0.iter().enumerate() {
-            let Some(peer) = &peer else { break };
+            let Some(peer) = &call.peer else { break };
             if rule.from.iter().any(|pattern| pattern.matches(peer)) {
                 if rule.covers(&call) {
                     return Ok(Permitted(call));

@@ -72,7 +72,7 @@ impl Verifier {
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let peer = Svid::verify(leaf, rest, &material.bundles, usage, now)?;
         match &self.expected {
-            Some(expected) if !expected.matches(&peer.id) => {
+            Some(expected) if !expected.matches(peer.id.as_str()) => {
                 Err(Refusal::Mismatch { expected: expected.clone(), presented: peer.id })
             }
             _ => Ok(()),

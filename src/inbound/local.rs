@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use futures_util::FutureExt as _;
 use http::{HeaderValue, Uri};
 use tokio::time::{Instant, timeout};
 use tower::service_fn;
@@ -134,7 +135,8 @@ impl Local {
         Self { agents: Arc::new(agents) }
     }
 
-    /// The end of a stack: calls go to the agent that they name.
+    /// The end of a stack: calls go to the agent that they name. Its future is boxed: each stage before it would move it,
+    /// and hold it twice.
     pub fn stage(&self) -> impl Stage {
         let agents = Arc::clone(&self.agents);
         service_fn(move |call: Call| {
@@ -149,6 +151,7 @@ impl Local {
                     }
                 }
             }
+            .boxed()
         })
     }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
 use tower::retry::budget::{Budget as _, TpsBudget};
 use tower::service_fn;
@@ -56,12 +56,12 @@ impl Mesh {
         Self(Arc::new(Inner { discovery, expected, client, seed, routes: Mutex::default(), retries }))
     }
 
-    /// The end of a stack.
+    /// The end of a stack. Its future is boxed: each stage before it would move it, and hold it twice.
     pub fn stage(&self) -> impl Stage {
         let inner = Arc::clone(&self.0);
         service_fn(move |call: Call| {
             let inner = Arc::clone(&inner);
-            async move { inner.send(&call).await }
+            async move { inner.send(&call).await }.boxed()
         })
     }
 }

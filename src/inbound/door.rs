@@ -47,11 +47,12 @@ impl Door {
         if is_grpc {
             return self.grpc.serve(request, arrival).await;
         }
+        // What is rare is boxed, so that calls need not carry room for it.
         match (request.method(), request.uri().path()) {
             (_, path) if let Some(document) = card::Document::at(path) => {
-                self.card.serve(document, request, arrival).await
+                Box::pin(self.card.serve(document, request, arrival)).await
             }
-            (&Method::POST, "/") => self.jsonrpc.serve(request, arrival).await,
+            (&Method::POST, "/") => Box::pin(self.jsonrpc.serve(request, arrival)).await,
             (_, path) => {
                 let what = format!("nothing at {path}: gRPC, or JSON-RPC at /");
                 let fault = Fault::new(Reason::InvalidRequest, what);

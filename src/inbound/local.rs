@@ -56,7 +56,7 @@ impl Neighbour {
 
     async fn send(&self, mut call: Call) -> Result<Reply, Fault> {
         if call.operation == Operation::GetAgentCard {
-            return self.0.card.send(&call).await;
+            return Box::pin(self.0.card.send(&call)).await;
         }
         let known = self.known(&call).await;
         let known = known.as_deref();
@@ -79,7 +79,7 @@ impl Neighbour {
             // Only one call asks again; others go on with what was known.
             self.0.known.store(Some(Arc::new(Known { until: now + CARD_PATIENCE, ..Known::clone(known) })));
         }
-        let asked = match timeout(CARD_PATIENCE, self.ask(call)).await {
+        let asked = match Box::pin(timeout(CARD_PATIENCE, self.ask(call))).await {
             Ok(Some(asked)) => asked,
             Ok(None) => return known,
             // Calls do not wait again and again for an agent that does not get to it.

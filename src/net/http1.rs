@@ -47,7 +47,7 @@ struct Pool {
 }
 
 struct Resting {
-    line: Line,
+    line: Box<Line>,
     since: Instant,
 }
 
@@ -74,7 +74,7 @@ pub struct Answer {
     /// `None` once it was dropped.
     body: Option<Incoming>,
     /// `None` once the connection rests, or has ended.
-    line: Option<Line>,
+    line: Option<Box<Line>>,
     client: Client,
     authority: Authority,
 }
@@ -104,7 +104,7 @@ impl Client {
             let is_new = rested.is_none();
             let mut line = match rested {
                 Some(line) => line,
-                None => self.connect(uri.clone()).await.map_err(Unanswered::NeverSent)?,
+                None => Box::pin(self.connect(uri.clone())).await.map_err(Unanswered::NeverSent)?,
             };
             match line.send(request).await {
                 Ok(response) => {
@@ -122,14 +122,14 @@ impl Client {
         }
     }
 
-    async fn connect(&self, uri: Uri) -> Result<Line, BoxError> {
+    async fn connect(&self, uri: Uri) -> Result<Box<Line>, BoxError> {
         let io = self.0.connector.clone().oneshot(uri).await?;
         let (requests, connection) = http1::handshake(io).await?;
-        Ok(Line { requests, connection: Some(connection) })
+        Ok(Box::new(Line { requests, connection: Some(connection) }))
     }
 
     /// The connection that has rested last, of those that still stand.
-    async fn rested(&self, authority: &Authority) -> Option<Line> {
+    async fn rested(&self, authority: &Authority) -> Option<Box<Line>> {
         loop {
             let Resting { mut line, since } = self.0.pool().resting.get_mut(authority)?.pop()?;
             let stands = future::poll_fn(|cx| Poll::Ready(line.drive(cx))).await;
@@ -139,7 +139,7 @@ impl Client {
         }
     }
 
-    fn rest(&self, authority: &Authority, line: Line) {
+    fn rest(&self, authority: &Authority, line: Box<Line>) {
         let mut pool = self.0.pool();
         let resting = Resting { line, since: Instant::now() };
         match pool.resting.get_mut(authority) {

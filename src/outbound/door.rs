@@ -66,11 +66,14 @@ impl Door {
         response
     }
 
+    /// What is rare is boxed, so that calls need not carry room for it.
     async fn answer(&self, request: Request<Incoming>, only: Option<&Name>) -> Response<Body> {
         match self.admit(&request, only) {
             Ok(Destination::Agents) => self.agents(),
-            Ok(Destination::Card(document, arrival)) => self.card.serve(document, request, arrival).await,
-            Ok(Destination::Forward) => match forward(&self.http, request).await {
+            Ok(Destination::Card(document, arrival)) => {
+                Box::pin(self.card.serve(document, request, arrival)).await
+            }
+            Ok(Destination::Forward) => match Box::pin(forward(&self.http, request)).await {
                 Ok(response) => response,
                 Err(fault) => {
                     self.edge.metrics.refused(self.edge.direction, &fault);
@@ -78,7 +81,7 @@ impl Door {
                 }
             },
             Ok(Destination::Jsonrpc(arrival)) => self.jsonrpc.serve(request, arrival).await,
-            Err(refused) => self.refuse(refused, request).await,
+            Err(refused) => Box::pin(self.refuse(refused, request)).await,
         }
     }
 

@@ -55,8 +55,9 @@ struct TraceId([u8; 32]);
 impl TraceId {
     /// The second part of `traceparent`, if the call has one.
     fn of(call: &Call) -> Option<Self> {
-        let (_, rest) = call.params.get(&TRACEPARENT)?.split_once('-')?;
-        let (id, rest) = rest.as_bytes().split_first_chunk()?;
+        let traceparent = call.params.get(&TRACEPARENT)?.as_bytes();
+        let version = traceparent.iter().position(|byte| *byte == b'-')?;
+        let (id, rest) = traceparent.get(version + 1..)?.split_first_chunk()?;
         let whole = rest.first().is_none_or(|byte| *byte == b'-');
         (whole && id.iter().all(u8::is_ascii_hexdigit)).then_some(Self(*id))
     }

@@ -8,7 +8,7 @@ mod operation;
 mod params;
 
 pub use call::{Agent, Binding, Body, Call, Event, Reply, Stage};
-pub use fault::{A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Fault, Reason, Retry, Row, TABLE, Violation};
+pub use fault::{A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Fault, Reason, Row, TABLE, Violation};
 pub use name::{Home, Name, NameError, host, is_label, without_port};
 pub use name_pattern::{NamePattern, NamePatternError};
 pub use operation::Operation;

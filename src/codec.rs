@@ -9,7 +9,7 @@ mod read;
 pub mod schema;
 pub mod sse;
 pub mod text;
-mod timestamp;
+pub(crate) mod timestamp;
 mod value;
 pub mod wire;
 mod write;

@@ -74,19 +74,6 @@ pub enum Reason {
     VersionNotSupported,
 }
 
-/// When a call that failed may be tried again, by whoever knows that it was not processed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Retry {
-    /// After the time that the fault names.
-    AfterRetryInfo,
-    /// At another endpoint of the same agent.
-    AnotherEndpoint,
-    /// Only if the call was surely never sent.
-    IfNeverSent,
-    /// Not at all.
-    No,
-}
-
 /// One row of the table: how a reason looks on each binding.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
@@ -102,38 +89,35 @@ pub struct Row {
     pub grpc: Code,
     /// The status in HTTP+JSON.
     pub http: StatusCode,
-    /// Whether trying again makes sense.
-    pub retry: Retry,
 }
 
 /// The one table of faults: `dragoman.dev` first, then A2A, then JSON-RPC.
 #[rustfmt::skip]
 pub const TABLE: [Row; 28] = {
     use Reason as R;
-    use Retry::{AfterRetryInfo, AnotherEndpoint, IfNeverSent, No};
     use StatusCode as S;
 
-    const fn own(reason: R, name: &'static str, grpc: Code, http: S, retry: Retry) -> Row {
-        Row { reason, name, domain: DRAGOMAN_DOMAIN, jsonrpc: -32603, grpc, http, retry }
+    const fn own(reason: R, name: &'static str, grpc: Code, http: S) -> Row {
+        Row { reason, name, domain: DRAGOMAN_DOMAIN, jsonrpc: -32603, grpc, http }
     }
     const fn a2a(reason: R, name: &'static str, jsonrpc: i64, grpc: Code, http: S) -> Row {
-        Row { reason, name, domain: A2A_DOMAIN, jsonrpc, grpc, http, retry: No }
+        Row { reason, name, domain: A2A_DOMAIN, jsonrpc, grpc, http }
     }
     [
-        own(R::AgentNotFound, "AGENT_NOT_FOUND", Code::Unavailable, S::NOT_FOUND, No),
-        own(R::AgentProtocolError, "AGENT_PROTOCOL_ERROR", Code::Internal, S::BAD_GATEWAY, No),
-        own(R::AgentUnreachable, "AGENT_UNREACHABLE", Code::Unavailable, S::SERVICE_UNAVAILABLE, IfNeverSent),
-        own(R::CardNotFound, "CARD_NOT_FOUND", Code::NotFound, S::NOT_FOUND, No),
-        own(R::CardUntrusted, "CARD_UNTRUSTED", Code::FailedPrecondition, S::BAD_GATEWAY, No),
-        own(R::DeadlineExceeded, "DEADLINE_EXCEEDED", Code::DeadlineExceeded, S::GATEWAY_TIMEOUT, No),
-        own(R::JsonrpcError, "JSONRPC_ERROR", Code::Unknown, S::INTERNAL_SERVER_ERROR, No),
-        own(R::MessageTooLarge, "MESSAGE_TOO_LARGE", Code::ResourceExhausted, S::PAYLOAD_TOO_LARGE, No),
-        own(R::PeerMismatch, "PEER_MISMATCH", Code::Unavailable, S::BAD_GATEWAY, AnotherEndpoint),
-        own(R::PeerUntrusted, "PEER_UNTRUSTED", Code::Unavailable, S::BAD_GATEWAY, AnotherEndpoint),
-        own(R::PermissionDenied, "PERMISSION_DENIED", Code::PermissionDenied, S::FORBIDDEN, No),
-        own(R::RateLimited, "RATE_LIMITED", Code::ResourceExhausted, S::TOO_MANY_REQUESTS, AfterRetryInfo),
-        own(R::StreamBroken, "STREAM_BROKEN", Code::Unavailable, S::BAD_GATEWAY, No),
-        own(R::Unauthenticated, "UNAUTHENTICATED", Code::Unauthenticated, S::UNAUTHORIZED, No),
+        own(R::AgentNotFound, "AGENT_NOT_FOUND", Code::Unavailable, S::NOT_FOUND),
+        own(R::AgentProtocolError, "AGENT_PROTOCOL_ERROR", Code::Internal, S::BAD_GATEWAY),
+        own(R::AgentUnreachable, "AGENT_UNREACHABLE", Code::Unavailable, S::SERVICE_UNAVAILABLE),
+        own(R::CardNotFound, "CARD_NOT_FOUND", Code::NotFound, S::NOT_FOUND),
+        own(R::CardUntrusted, "CARD_UNTRUSTED", Code::FailedPrecondition, S::BAD_GATEWAY),
+        own(R::DeadlineExceeded, "DEADLINE_EXCEEDED", Code::DeadlineExceeded, S::GATEWAY_TIMEOUT),
+        own(R::JsonrpcError, "JSONRPC_ERROR", Code::Unknown, S::INTERNAL_SERVER_ERROR),
+        own(R::MessageTooLarge, "MESSAGE_TOO_LARGE", Code::ResourceExhausted, S::PAYLOAD_TOO_LARGE),
+        own(R::PeerMismatch, "PEER_MISMATCH", Code::Unavailable, S::BAD_GATEWAY),
+        own(R::PeerUntrusted, "PEER_UNTRUSTED", Code::Unavailable, S::BAD_GATEWAY),
+        own(R::PermissionDenied, "PERMISSION_DENIED", Code::PermissionDenied, S::FORBIDDEN),
+        own(R::RateLimited, "RATE_LIMITED", Code::ResourceExhausted, S::TOO_MANY_REQUESTS),
+        own(R::StreamBroken, "STREAM_BROKEN", Code::Unavailable, S::BAD_GATEWAY),
+        own(R::Unauthenticated, "UNAUTHENTICATED", Code::Unauthenticated, S::UNAUTHORIZED),
 
         a2a(R::TaskNotFound, "TASK_NOT_FOUND", -32001, Code::NotFound, S::NOT_FOUND),
         a2a(R::TaskNotCancelable, "TASK_NOT_CANCELABLE", -32002, Code::FailedPrecondition, S::CONFLICT),

@@ -16,7 +16,8 @@ use crate::telemetry::log::{self, Format};
 /// Runs a sidecar until it is told to end.
 pub(super) fn run(args: &Sidecar) -> Result<(), Failure> {
     let config = Config::load(&args.config, environment).map_err(Failure::usage)?;
-    log::start(
+    // The first that is made and the last that ends: whatever happens in between is written.
+    let _log = log::start(
         match config.log.format {
             LogFormat::Json => Format::Json,
             LogFormat::Text => Format::Text,
@@ -28,7 +29,7 @@ pub(super) fn run(args: &Sidecar) -> Result<(), Failure> {
             LogLevel::Debug => Level::DEBUG,
             LogLevel::Trace => Level::TRACE,
         },
-    );
+    )?;
     // A stream takes a socket at either end; the usual 1024 would be few.
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(sockets) => tracing::debug!(sockets, "As many sockets as the system allows"),

@@ -131,7 +131,7 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
 }
 
 /// The date of a number of days since 1970-01-01; the inverse of [`days`].
-fn date(days: i64) -> (i64, i64, i64) {
+pub(crate) fn date(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);

@@ -9,8 +9,9 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::time::Instant;
 use tower::service_fn;
 
-use super::{CallLabels, Direction, FaultLabels, FlowLabels, Form, Metrics, trace_id};
-use crate::a2a::{Body, Call, Event, Fault, Name, Reason, Reply, Stage};
+use super::metrics::Kind;
+use super::{Direction, Form, Metrics, TraceId};
+use crate::a2a::{Binding, Body, Call, Event, Fault, Name, Operation, Reason, Reply, Stage};
 use crate::drain::{Busy, Drain};
 
 /// Counts and logs what passes through to `inner`, and keeps the house from ending before it has.
@@ -69,10 +70,12 @@ enum Outcome<'a> {
 
 /// What is known of a call that is under way. Dropped without an end, the caller has left.
 struct Record {
-    labels: CallLabels,
+    direction: Direction,
+    operation: Operation,
+    binding: Binding,
     agent: Name,
     peer: Option<Arc<str>>,
-    trace_id: Option<String>,
+    trace_id: Option<TraceId>,
     started: Instant,
     bytes_in: usize,
     bytes_out: usize,
@@ -85,21 +88,15 @@ struct Record {
 
 impl Record {
     fn begin(call: &Call, direction: Direction, metrics: Metrics, busy: Busy) -> Self {
-        metrics.in_flight.get_or_create(&FlowLabels { direction }).inc();
+        metrics.flow(direction).in_flight.inc();
         metrics.count(direction, Form::Protobuf, call.body.len());
-        let labels = CallLabels {
-            direction,
-            agent: Arc::default(),
-            operation: call.operation.name(),
-            binding: call.binding.as_str(),
-            dialect: "1.0",
-            code: "OK",
-        };
         Self {
-            labels,
+            direction,
+            operation: call.operation,
+            binding: call.binding,
             agent: call.agent.clone(),
             peer: call.peer.clone(),
-            trace_id: trace_id(call),
+            trace_id: TraceId::of(call),
             started: Instant::now(),
             bytes_in: call.body.len(),
             bytes_out: 0,
@@ -110,53 +107,49 @@ impl Record {
         }
     }
 
-    fn flow(&self) -> FlowLabels {
-        FlowLabels { direction: self.labels.direction }
-    }
-
     fn stream(&mut self) {
         self.streaming = true;
-        self.metrics.streams.get_or_create(&self.flow()).inc();
+        self.metrics.flow(self.direction).streams.inc();
     }
 
     fn end(&mut self, outcome: Outcome<'_>) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        self.metrics.in_flight.get_or_create(&self.flow()).dec();
+        let Self { direction, operation, binding, .. } = *self;
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let flow = self.metrics.flow(direction);
+        flow.in_flight.dec();
         if self.streaming {
-            self.metrics.streams.get_or_create(&self.flow()).dec();
+            flow.streams.dec();
         }
-        self.metrics.count(self.labels.direction, Form::Protobuf, self.bytes_out);
-        let elapsed = self.started.elapsed();
-        self.metrics.duration.get_or_create(&self.flow()).observe(elapsed.as_secs_f64());
+        flow.duration.observe(elapsed);
+        self.metrics.count(direction, Form::Protobuf, self.bytes_out);
         let (code, decision, fault) = match outcome {
             Outcome::Canceled => ("CANCELED", "allowed", None),
             Outcome::Fault(fault) => (fault.row().name, decision(fault), Some(fault)),
             Outcome::Ok => ("OK", "allowed", None),
         };
-        self.labels.code = code;
         let known = fault.is_none_or(|fault| fault.reason() != Reason::AgentNotFound);
-        self.labels.agent = self.metrics.agent(&self.agent, known);
+        self.metrics.finished(&self.agent, known, Kind { direction, operation, binding, code });
         if let Some(fault) = fault {
-            self.metrics.faults.get_or_create(&FaultLabels { reason: fault.row().name }).inc();
+            self.metrics.failed(fault.row().name);
         }
-        self.metrics.calls.get_or_create(&self.labels).inc();
         tracing::info!(
             target: "dragoman::call",
-            direction = self.labels.direction.as_str(),
+            direction = direction.as_str(),
             peer = self.peer.as_deref(),
             agent = self.agent.as_str(),
-            operation = self.labels.operation,
-            binding = self.labels.binding,
+            operation = operation.name(),
+            binding = binding.as_str(),
             decision,
             reason = fault.map(|fault| fault.row().name),
             cause = fault.and_then(Fault::cause),
             code = fault.map_or(0, Fault::code),
-            duration_ms = elapsed.as_secs_f64() * 1000.0,
+            duration_ms = (elapsed * 1e6).round() / 1e3,
             bytes_in = self.bytes_in,
             bytes_out = self.bytes_out,
-            trace_id = self.trace_id.as_deref(),
+            trace_id = self.trace_id.as_ref().and_then(TraceId::as_str),
             "Call finished"
         );
     }

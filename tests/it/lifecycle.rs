@@ -136,6 +136,31 @@ async fn a_caller_on_the_same_machine_gets_its_whole_answer_before_the_end() {
 }
 
 #[tokio::test]
+async fn who_does_not_read_the_log_stops_no_call_and_finds_every_line_later() {
+    let mesh = Mesh::new();
+    let dir = mesh.issue("planner");
+    let file = dir.join("ready.json");
+    let process = Process::start(&dir, &mesh.config("planner", json!({"limits": {"drain": "500ms"}})), &file);
+    let addresses = ready(&file).await;
+    let mut caller = Client::connect(address(&addresses, "outbound")).await;
+    // Their lines are more than a pipe holds, which is 64 KiB.
+    let calls = 400;
+    for n in 0..calls {
+        let name = format!("nobody-{n}.of.nowhere");
+        caller.request(&format!("POST /agents/{name}"), JSON, &envelope("SendMessage", &say("x"))).await;
+        assert_eq!(caller.answer().await.status, 200);
+    }
+    process.signal("-TERM").await;
+    let (code, _, log) = process.end().await;
+    assert_eq!(code, 0);
+    let finished = log.iter().filter(|line| line["message"] == "Call finished");
+    let agents = finished.map(|line| line["agent"].as_str().unwrap().to_owned());
+    assert!(agents.eq((0..calls).map(|n| format!("nobody-{n}.of.nowhere"))), "{log:?}");
+    assert!(log.iter().map(|line| line.to_string().len()).sum::<usize>() > 64 << 10);
+    assert_eq!(log.last().unwrap()["message"], "Ended");
+}
+
+#[tokio::test]
 async fn patience_with_what_never_ends_is_limited() {
     let mesh = Mesh::new();
     let mut agent = Agent::start().await;

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
 use super::{eventually, soon};
@@ -47,13 +46,12 @@ impl Process {
     }
 
     /// Waits for the end: the exit code, what was written to stdout, and the lines of the log.
-    pub(crate) async fn end(mut self) -> (i32, String, Vec<Value>) {
-        let status = soon("the end of the process", self.child.wait()).await.unwrap();
-        let (mut out, mut log) = (String::new(), String::new());
-        self.child.stdout.take().unwrap().read_to_string(&mut out).await.unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).await.unwrap();
-        let log = log.lines().map(super::json::value).collect();
-        (status.code().unwrap(), out, log)
+    pub(crate) async fn end(self) -> (i32, String, Vec<Value>) {
+        let Output { status, stdout, stderr } =
+            soon("the end of the process", self.child.wait_with_output()).await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let log = text(stderr).lines().map(super::json::value).collect();
+        (status.code().unwrap(), text(stdout), log)
     }
 }
 

@@ -59,10 +59,8 @@ fn main() -> Result<()> {
 
 /// Runs as one of the processes of the bench.
 fn play(role: &str, args: &[String]) -> Result<()> {
-    // The relays get what a sidecar gets; agent and load do with one thread.
-    let mut runtime =
-        if role.ends_with("-tls") { Builder::new_multi_thread() } else { Builder::new_current_thread() };
-    let runtime = runtime.enable_all().build()?;
+    // One thread each, which is what a sidecar takes.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     let played = match (role, args) {
         ("load", [order]) => runtime.block_on(load::run(order)),
         ("agent", []) => runtime.block_on(until_the_end(async { Ok(agent::run().await?) })),

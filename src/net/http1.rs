@@ -285,3 +285,130 @@ fn prepare(request: &mut Request<Body>, authority: &Authority) -> Result<(), Una
     *request.uri_mut() = Uri::from(path);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::{StreamExt as _, stream};
+    use http_body_util::{BodyExt as _, Full, StreamBody};
+    use hyper::service::service_fn;
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// An agent that says how many connections it has, and when one of them ends. At `/endless` it never comes to an end.
+    struct Agent {
+        address: SocketAddr,
+        connections: Arc<AtomicUsize>,
+        ended: mpsc::UnboundedReceiver<()>,
+        _serving: AbortOnDropHandle<()>,
+    }
+
+    impl Agent {
+        async fn start() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let connections = Arc::<AtomicUsize>::default();
+            let (ended_tx, ended) = mpsc::unbounded_channel();
+            let counted = Arc::clone(&connections);
+            let serving = task::spawn(async move {
+                let mut tasks = Vec::new();
+                while let Ok((socket, _)) = listener.accept().await {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    let ended = ended_tx.clone();
+                    tasks.push(task::spawn(async move {
+                        let served = hyper::server::conn::http1::Builder::new()
+                            .serve_connection(TokioIo::new(socket), service_fn(answer));
+                        drop(served.await);
+                        drop(ended.send(()));
+                    }));
+                }
+            });
+            Self { address, connections, ended, _serving: serving }
+        }
+
+        fn get(&self, path: &str) -> Request<Body> {
+            Request::get(format!("http://{}{path}", self.address)).body(Body::empty()).unwrap()
+        }
+
+        fn connections(&self) -> usize {
+            self.connections.load(Ordering::Relaxed)
+        }
+    }
+
+    async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let piece = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"piece")));
+        Ok(Response::new(match request.uri().path() {
+            "/endless" => Body::new(StreamBody::new(stream::iter([piece()]).chain(stream::pending()))),
+            "/pieces" => Body::new(StreamBody::new(stream::iter([piece(), piece()]))),
+            path => Body::new(Full::from(format!("{path} at {:?}", request.headers()[header::HOST]))),
+        }))
+    }
+
+    async fn text(answer: Response<Answer>) -> String {
+        String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_request_after_the_other_goes_over_the_same_connection() {
+        let agent = Agent::start().await;
+        let client = Client::new(Duration::from_secs(2));
+        for _ in 0..3 {
+            let answer = client.request(agent.get("/a?b")).await.unwrap();
+            assert_eq!(text(answer).await, format!("/a at \"{}\"", agent.address));
+            assert_eq!(text(client.request(agent.get("/pieces")).await.unwrap()).await, "piecepiece");
+            // Nobody reads this one.
+            client.request(agent.get("/")).await.unwrap();
+        }
+        assert_eq!(agent.connections(), 1);
+    }
+
+    #[tokio::test]
+    async fn requests_at_the_same_time_have_a_connection_each_and_leave_both() {
+        let agent = Agent::start().await;
+        let client = Client::new(Duration::from_secs(2));
+        for _ in 0..3 {
+            let one = client.request(agent.get("/a")).await.unwrap();
+            let other = client.request(agent.get("/b")).await.unwrap();
+            assert!(text(one).await.starts_with("/a") && text(other).await.starts_with("/b"));
+        }
+        assert_eq!(agent.connections(), 2);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_in_the_midst_of_a_body_closes_the_connection() {
+        let mut agent = Agent::start().await;
+        let client = Client::new(Duration::from_secs(2));
+        let mut endless = client.request(agent.get("/endless")).await.unwrap().into_body();
+        assert_eq!(endless.frame().await.unwrap().unwrap().into_data().unwrap(), "piece");
+        drop(endless);
+        agent.ended.recv().await.unwrap();
+        assert!(client.0.pool().resting.values().all(Vec::is_empty));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_has_rested_for_too_long_is_closed() {
+        let mut agent = Agent::start().await;
+        let client = Client::new(Duration::from_secs(2));
+        text(client.request(agent.get("/")).await.unwrap()).await;
+        tokio::time::pause();
+        agent.ended.recv().await.unwrap();
+        assert!(client.0.pool().resting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn nobody_at_home_is_told_as_never_sent() {
+        let agent = Agent::start().await;
+        let request = agent.get("/");
+        drop(agent);
+        let error = Client::new(Duration::from_secs(2)).request(request).await.unwrap_err();
+        assert!(error.is_never_sent(), "{error:?}");
+        let nowhere = Request::get("/path").body(Body::empty()).unwrap();
+        let error = Client::new(Duration::from_secs(2)).request(nowhere).await.unwrap_err();
+        assert!(error.is_never_sent(), "{error:?}");
+    }
+}

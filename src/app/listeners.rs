@@ -108,7 +108,8 @@ impl Listeners {
                     async move {
                         let (stream, peer) = gate.admit(stream).await?;
                         let service = service_fn(move |request: Request<Incoming>| {
-                            let served = Arc::clone(&door).serve(request, peer.clone());
+                            // HTTP/2 moves it into a task of its own, which is cheaper in a box.
+                            let served = Box::pin(Arc::clone(&door).serve(request, peer.clone()));
                             async move { Ok::<_, Infallible>(served.await) }
                         });
                         Some((TokioIo::new(stream), service))

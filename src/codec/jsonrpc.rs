@@ -16,6 +16,8 @@ pub const ID_MAX: usize = 1024;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Id(Box<str>);
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 impl Id {
     /// The id of an answer to a request whose id is not known.
     pub fn null() -> Self {
@@ -24,7 +26,8 @@ impl Id {
 
     /// An id of our own: a string, which every agent echoes (numbers are cut by some, null refused by others).
     pub fn of_number(number: u64) -> Self {
-        Self(format!("\"{number:016x}\"").into())
+        let digits = (0..16).rev().map(|digit| char::from(HEX[(number >> (4 * digit) & 0xF) as usize]));
+        Self(std::iter::once('"').chain(digits).chain(['"']).collect())
     }
 
     /// The JSON text.

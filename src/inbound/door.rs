@@ -71,7 +71,7 @@ impl Door {
         let authority = authority(request.uri(), request.headers());
         let host = host(authority);
         let name = if host.ends_with(".a2a") {
-            Name::parse(&host, &self.home).ok().filter(|name| self.local.has(name))
+            self.local.named(&host, &self.home)
         } else {
             self.local.only().cloned()
         };

@@ -10,7 +10,9 @@ use http::{HeaderValue, Uri};
 use tokio::time::{Instant, timeout};
 use tower::service_fn;
 
-use crate::a2a::{A2A_VERSION, Binding, Body, Call, Fault, Name, Operation, Params, Reason, Reply, Stage};
+use crate::a2a::{
+    A2A_VERSION, Binding, Body, Call, Fault, Home, Name, Operation, Params, Reason, Reply, Stage,
+};
 use crate::binding::{card, jsonrpc};
 use crate::card::agent_url;
 
@@ -155,9 +157,11 @@ impl Local {
         })
     }
 
-    /// Whether that one is among them.
-    pub fn has(&self, name: &Name) -> bool {
-        self.agents.contains_key(name)
+    /// The one that is called so by a peer, `….a2a`: mostly by its whole name.
+    pub fn named(&self, host: &str, home: &Home) -> Option<Name> {
+        let whole = host.strip_suffix(".a2a");
+        let name = self.agents.keys().find(|name| whole == Some(name.as_str())).cloned();
+        name.or_else(|| Name::parse(host, home).ok().filter(|name| self.agents.contains_key(name)))
     }
 
     /// The only one, if there is only one.

@@ -1,7 +1,6 @@
 //! Calling plain HTTP/1.1, as the agents of this pod speak it. A connection is driven by the request that is on it, within
 //! the task of the call: nobody is woken on the way. In between it rests in a pool.
 
-use std::collections::HashMap;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -41,12 +40,14 @@ struct Shared {
 
 #[derive(Default)]
 struct Pool {
-    resting: HashMap<Authority, Vec<Resting>>,
+    /// The one that has rested longest first. They are few: a list is looked through faster than a host is hashed.
+    resting: Vec<Resting>,
     /// Ends the rest of those that nobody has used.
     reaper: Option<AbortOnDropHandle<()>>,
 }
 
 struct Resting {
+    authority: Authority,
     line: Box<Line>,
     since: Instant,
 }
@@ -100,7 +101,7 @@ impl Client {
         let authority = authority.ok_or_else(|| Unanswered::NeverSent("the URL names no host".into()))?;
         prepare(&mut request, &authority)?;
         loop {
-            let rested = self.rested(&authority).await;
+            let rested = self.rested(&authority);
             let is_new = rested.is_none();
             let mut line = match rested {
                 Some(line) => line,
@@ -128,24 +129,17 @@ impl Client {
         Ok(Box::new(Line { requests, connection: Some(connection) }))
     }
 
-    /// The connection that has rested last, of those that still stand.
-    async fn rested(&self, authority: &Authority) -> Option<Box<Line>> {
-        loop {
-            let Resting { mut line, since } = self.0.pool().resting.get_mut(authority)?.pop()?;
-            let stands = future::poll_fn(|cx| Poll::Ready(line.drive(cx))).await;
-            if stands && since.elapsed() < REST {
-                return Some(line);
-            }
-        }
+    /// The connection that has rested for the shortest time. The agent may have closed it.
+    fn rested(&self, authority: &Authority) -> Option<Box<Line>> {
+        let resting = &mut self.0.pool().resting;
+        let last = resting.iter().rposition(|resting| resting.authority == *authority)?;
+        let Resting { line, since, .. } = resting.remove(last);
+        (since.elapsed() < REST).then_some(line)
     }
 
-    fn rest(&self, authority: &Authority, line: Box<Line>) {
+    fn rest(&self, authority: Authority, line: Box<Line>) {
         let mut pool = self.0.pool();
-        let resting = Resting { line, since: Instant::now() };
-        match pool.resting.get_mut(authority) {
-            Some(others) => others.push(resting),
-            None => drop(pool.resting.insert(authority.clone(), vec![resting])),
-        }
+        pool.resting.push(Resting { authority, line, since: Instant::now() });
         if pool.reaper.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
             pool.reaper = Some(task::spawn(reap(Arc::downgrade(&self.0))));
         }
@@ -161,10 +155,7 @@ impl Shared {
 impl Pool {
     /// Closes what has rested for too long; whether anything is left.
     fn reap(&mut self, now: Instant) -> bool {
-        self.resting.retain(|_, lines| {
-            lines.retain(|resting| now.duration_since(resting.since) < REST);
-            !lines.is_empty()
-        });
+        self.resting.retain(|resting| now.duration_since(resting.since) < REST);
         !self.resting.is_empty()
     }
 }
@@ -208,7 +199,7 @@ impl Answer {
             && line.drive(cx)
             && line.requests.is_ready()
         {
-            self.client.rest(&self.authority, line);
+            self.client.rest(self.authority.clone(), line);
         }
     }
 }
@@ -324,7 +315,7 @@ mod tests {
                         let served = hyper::server::conn::http1::Builder::new()
                             .serve_connection(TokioIo::new(socket), service_fn(answer));
                         drop(served.await);
-                        drop(ended.send(()));
+                        ended.send(()).ok();
                     }));
                 }
             });
@@ -387,7 +378,7 @@ mod tests {
         assert_eq!(endless.frame().await.unwrap().unwrap().into_data().unwrap(), "piece");
         drop(endless);
         agent.ended.recv().await.unwrap();
-        assert!(client.0.pool().resting.values().all(Vec::is_empty));
+        assert!(client.0.pool().resting.is_empty());
     }
 
     #[tokio::test]

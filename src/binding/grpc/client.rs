@@ -1,9 +1,11 @@
 //! The gRPC side that calls: one message out, one message or a stream in, over a peer's connection.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Response, header};
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -25,12 +27,14 @@ use crate::tls::Refusal;
 pub struct Client {
     peers: Peers,
     edge: Edge,
+    /// Those of [`Operation::ALL`], in that order.
+    paths: Arc<[PathAndQuery]>,
 }
 
 impl Client {
     /// Calls go over `peers`.
     pub fn new(peers: Peers, edge: Edge) -> Self {
-        Self { peers, edge }
+        Self { peers, edge, paths: Operation::ALL.into_iter().map(path).collect() }
     }
 
     /// Sends a call to `address`, where an identity that `expected` matches must answer.
@@ -41,7 +45,7 @@ impl Client {
         let connection = self.peers.connection(address, &call.agent, expected).await;
         let connection = connection.map_err(|reason| unreachable(&reason))?;
         let operation = call.operation;
-        let sent = connection.send(path(operation), headers(call), framed(call.body.clone())).await;
+        let sent = connection.send(self.path(operation), headers(call), framed(call.body.clone())).await;
         let mut answers = self.receive(sent.map_err(|error| unanswered(&error))?, operation)?;
         let mut params = std::mem::take(&mut answers.params);
         if operation.is_streaming() {
@@ -57,14 +61,14 @@ impl Client {
         Ok(Reply { params, body: a2a::Body::Once(message) })
     }
 
+    fn path(&self, operation: Operation) -> PathAndQuery {
+        let known = Operation::ALL.into_iter().zip(&*self.paths).find(|(known, _)| *known == operation);
+        known.map_or_else(|| path(operation), |(_, path)| path.clone())
+    }
+
     fn receive(&self, response: Response<Answer>, operation: Operation) -> Result<Answers, Fault> {
         let (mut head, body) = response.into_parts();
-        status::sanitize(&mut head.headers);
-        if let Some(failed) =
-            Status::from_header_map(&head.headers).filter(|status| status.code() != Code::Ok)
-        {
-            return Err(status::read(&failed, operation));
-        }
+        let concluded = concluded(&mut head.headers, operation)?;
         if !super::Server::recognizes(&head.headers) {
             let what = format!("the peer answered {} with no gRPC in it", head.status);
             return Err(Fault::new(Reason::AgentProtocolError, what));
@@ -75,7 +79,7 @@ impl Client {
         Ok(Answers {
             messages: Messages::new(body, compression, self.edge.limit, &self.edge.budget),
             params: Params::from_headers(&head.headers),
-            concluded: head.headers.contains_key(GRPC_STATUS),
+            concluded,
             operation,
         })
     }
@@ -136,15 +140,25 @@ impl Answers {
     /// more than that.
     fn conclude(&mut self) -> Result<Params, Fault> {
         let mut trailers = self.messages.trailers().unwrap_or_default();
-        if !self.concluded && !trailers.contains_key(GRPC_STATUS) {
-            let broken = BodyError::Broken("the stream ended without a status".into());
-            return Err(unread(&broken.into(), self.operation));
+        if concluded(&mut trailers, self.operation)? || self.concluded {
+            return Ok(Params::from_headers(&trailers));
         }
-        status::sanitize(&mut trailers);
-        match Status::from_header_map(&trailers).filter(|status| status.code() != Code::Ok) {
-            Some(failed) => Err(status::read(&failed, self.operation)),
-            None => Ok(Params::from_headers(&trailers)),
-        }
+        let broken = BodyError::Broken("the stream ended without a status".into());
+        Err(unread(&broken.into(), self.operation))
+    }
+}
+
+/// Whether headers or trailers have a status; the fault, if it is not OK.
+fn concluded(headers: &mut HeaderMap, operation: Operation) -> Result<bool, Fault> {
+    match headers.get(GRPC_STATUS) {
+        None => return Ok(false),
+        Some(status) if status == "0" => return Ok(true),
+        Some(_) => {}
+    }
+    status::sanitize(headers);
+    match Status::from_header_map(headers).filter(|status| status.code() != Code::Ok) {
+        Some(failed) => Err(status::read(&failed, operation)),
+        None => Ok(true),
     }
 }
 

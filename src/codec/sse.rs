@@ -1,6 +1,7 @@
 //! Server-sent events (WHATWG HTML §9.2) as A2A uses them: each event's data is one JSON text.
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use memchr::memchr2;
 
 /// A comment that keeps a silent stream alive: clients take no notice, but proxies and read timeouts do.
 pub const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
@@ -93,7 +94,7 @@ impl Reader {
                 self.buffer.advance(3);
             }
         }
-        let end = self.buffer[self.scanned..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        let end = memchr2(b'\n', b'\r', &self.buffer[self.scanned..]);
         let Some(end) = end.map(|end| end + self.scanned) else {
             self.scanned = self.buffer.len();
             return None;

@@ -49,13 +49,13 @@ pub(crate) const WHOLE: Pace = Pace {
 };
 
 pub(crate) const QUICK: Pace = Pace {
-    streams: [100, 500],
+    streams: [100, 400],
     names: [20, 100, 500],
     endpoints: &[(1, 20), (100, 5)],
-    connections: [100, 500],
+    connections: [100, 400],
     peers: [10, 100],
     callers: &[10, 100],
-    rest: Duration::from_millis(500),
+    rest: Duration::from_millis(300),
     idle: Duration::from_secs(4),
     lookups: Duration::from_secs(5),
     pings: None,

@@ -17,7 +17,7 @@ pub(crate) struct Soak {
     every: Duration,
 }
 
-pub(crate) const QUICK: Soak = Soak { time: Duration::from_secs(3), every: Duration::from_millis(500) };
+pub(crate) const QUICK: Soak = Soak { time: Duration::from_secs(2), every: Duration::from_millis(250) };
 
 impl Soak {
     pub(crate) fn of_minutes(minutes: u64) -> Self {

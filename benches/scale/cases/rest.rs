@@ -14,7 +14,7 @@ pub(crate) async fn measure(stage: &Stage<'_>, pace: &Pace, units: &mut Table) -
     let (caller, callee) = stage.pair().await?;
     sleep(pace.rest).await;
     let readings = [caller.reading()?, callee.reading()?];
-    let cpu = idle([&caller, &callee], pace.idle / 2).await?;
+    let cpu = idle([&caller, &callee], pace.pings.unwrap_or(pace.rest)).await?;
     for (name, (reading, cpu)) in ["caller", "callee"].into_iter().zip(readings.iter().zip(cpu)) {
         println!(
             "  {name}: {} resident, {} of it its own; {} µs/s",
@@ -23,7 +23,7 @@ pub(crate) async fn measure(stage: &Stage<'_>, pace: &Pace, units: &mut Table) -
             figure(cpu)
         );
     }
-    let unit = Unit { memory: readings.map(|reading| Some(reading.resident)), cpu: cpu.map(Some) };
-    unit.note(units, "sidecar at rest, all of it");
+    let unit = Unit { memory: readings.map(|reading| Some(reading.own)), cpu: cpu.map(Some) };
+    unit.note(units, "sidecar at rest");
     Ok(())
 }

@@ -77,15 +77,18 @@ impl Balancer {
         let mut state = self.lock();
         state.forget_the_gone(&endpoints.addresses);
         let State { chance, in_flight, ejections } = &mut *state;
-        let open = || endpoints.addresses.iter().copied().filter(|address| !exclude.contains(address));
-        let usable: Vec<SocketAddr> = open().filter(|address| !ejections.holds(*address, now)).collect();
+        let addresses = &endpoints.addresses;
+        let open = |address: &SocketAddr| !exclude.contains(address);
+        let usable = |index: usize| {
+            addresses.get(index).is_some_and(|address| open(address) && !ejections.holds(*address, now))
+        };
         let load = |index: usize| {
-            let count = usable.get(index).and_then(|address| in_flight.get(address));
+            let count = addresses.get(index).and_then(|address| in_flight.get(address));
             count.map_or(0, |count| count.load(Ordering::Relaxed))
         };
-        let address = match p2c::choose(usable.len(), load, chance) {
-            Some(index) => usable.get(index).copied()?,
-            None => open().min_by_key(|address| ejections.last(*address))?,
+        let address = match p2c::choose(addresses.len(), usable, load, chance) {
+            Some(index) => addresses.get(index).copied()?,
+            None => addresses.iter().copied().filter(open).min_by_key(|address| ejections.last(*address))?,
         };
         let guard = InFlight::begin(in_flight.entry(address).or_default());
         Some(Picked { address, guard })

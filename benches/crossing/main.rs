@@ -12,13 +12,19 @@
 #![expect(clippy::print_stdout, reason = "its result is a table on stdout")]
 
 mod agent;
+#[path = "../common/http.rs"]
 mod http;
+#[path = "../common/load.rs"]
 mod load;
+#[path = "../common/message.rs"]
 mod message;
 mod plan;
+#[path = "../common/process.rs"]
 mod process;
 mod relay;
 mod report;
+#[path = "../common/sidecars.rs"]
+mod sidecars;
 mod stage;
 
 use std::error::Error;

@@ -2,21 +2,17 @@
 //! and ends with the stage.
 
 use std::error::Error;
-use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 
 use super::process::{Memory, Process};
 use super::relay;
+use super::sidecars::{Ground, Log};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
-
-const TRUST_DOMAIN: &str = "bench.example";
 
 /// A way to the agent.
 pub(crate) struct Lane {
@@ -31,30 +27,15 @@ pub(crate) struct Lane {
 pub(crate) struct Stage {
     pub(crate) lanes: Vec<Lane>,
     agent: Process,
-    dir: TempDir,
-    certifier: PathBuf,
-}
-
-/// Where the log lines of a sidecar go.
-#[derive(Clone, Copy)]
-enum Log {
-    File,
-    Null,
-    /// Nowhere, and none is written for a call.
-    Quiet,
+    ground: Ground,
 }
 
 impl Stage {
     /// Starts the agent and the lanes, each as `direct`, `relay`, or `crossing[:null|:file|:quiet][@PROGRAM]`.
     pub(crate) async fn build(lanes: &str, dragoman: &Path) -> Result<Self> {
-        let mut stage = Self {
-            lanes: Vec::new(),
-            agent: Process::role("agent", &[])?,
-            dir: tempfile::tempdir()?,
-            certifier: dragoman.to_owned(),
-        };
+        let mut stage =
+            Self { lanes: Vec::new(), agent: Process::role("agent", &[])?, ground: Ground::new(dragoman)? };
         let agent: SocketAddr = stage.agent.line().await?.parse()?;
-        stage.certify(&["ca", "--trust-domain", TRUST_DOMAIN, "--out", &stage.path("ca")])?;
         for name in lanes.split(',') {
             let lane = match name.split_once('@').unwrap_or((name, "")) {
                 ("direct", _) => Lane::new(name, agent, "/"),
@@ -81,7 +62,7 @@ impl Stage {
     }
 
     async fn relay(&self, name: &str, agent: SocketAddr) -> Result<Lane> {
-        let dir = self.identity("relay", &["--dns", relay::NAME])?;
+        let dir = self.ground.identity("relay", &["--dns", relay::NAME])?;
         let mut out = Process::role("out-of-tls", &[&agent.to_string(), &dir])?;
         let target = out.line().await?;
         let mut into = Process::role("into-tls", &[&target, &dir])?;
@@ -92,62 +73,20 @@ impl Stage {
     async fn crossing(&self, name: &str, agent: SocketAddr, program: &Path, log: Log) -> Result<Lane> {
         let number = self.lanes.len();
         let callee = json!({
-            "identity": {"files": {"dir": self.identity("callee", &[])?}},
+            "identity": {"files": {"dir": self.ground.identity("callee", &[])?}},
             "agents": [{"name": "callee", "url": format!("http://{agent}")}],
             "inbound": {"listen": "127.0.0.1:0"},
         });
-        let (callee, addresses) = self.sidecar(&format!("callee-{number}"), callee, program, log).await?;
+        let (callee, addresses) =
+            self.ground.sidecar(&format!("callee-{number}"), callee, program, log).await?;
         let caller = json!({
-            "identity": {"files": {"dir": self.identity("caller", &[])?}},
+            "identity": {"files": {"dir": self.ground.identity("caller", &[])?}},
             "discovery": {"static": {"callee.lab": [addresses["inbound"]]}},
         });
-        let (caller, addresses) = self.sidecar(&format!("caller-{number}"), caller, program, log).await?;
+        let (caller, addresses) =
+            self.ground.sidecar(&format!("caller-{number}"), caller, program, log).await?;
         let address = addresses["outbound"].as_str().ok_or("no outbound listener")?.parse()?;
         Ok(Lane { between: vec![caller, callee], ..Lane::new(name, address, "/agents/callee.lab") })
-    }
-
-    async fn sidecar(&self, name: &str, own: Value, program: &Path, log: Log) -> Result<(Process, Value)> {
-        let level = if matches!(log, Log::Quiet) { "warn" } else { "info" };
-        let mut config = json!({
-            "mesh": {"name": "bench", "trustDomain": TRUST_DOMAIN, "namespace": "lab"},
-            "outbound": {"listen": "127.0.0.1:0"},
-            "admin": {"listen": "127.0.0.1:0"},
-            "log": {"level": level},
-        });
-        if let (Value::Object(config), Value::Object(own)) = (&mut config, own) {
-            config.extend(own);
-        }
-        // JSON is YAML.
-        let (file, ready) = (self.path(&format!("{name}.yaml")), self.path(&format!("{name}.ready")));
-        fs::write(&file, config.to_string())?;
-        let log = match log {
-            Log::File => Some(File::create(self.path(&format!("{name}.log")))?),
-            Log::Null | Log::Quiet => None,
-        };
-        let args = ["sidecar", "--config", &file, "--ready-file", &ready];
-        let mut process = Process::program(name, program, &args, log)?;
-        let addresses = process.ready(Path::new(&ready)).await?;
-        Ok((process, addresses))
-    }
-
-    /// The directory of an identity, issued when it is first asked for.
-    fn identity(&self, name: &str, more: &[&str]) -> Result<String> {
-        let (ca, out) = (self.path("ca"), self.path(name));
-        let id = format!("spiffe://{TRUST_DOMAIN}/ns/lab/sa/{name}");
-        let args = ["issue", "--ca", &ca, "--id", &id, "--out", &out];
-        if !Path::new(&out).exists() {
-            self.certify(&[&args, more].concat())?;
-        }
-        Ok(out)
-    }
-
-    fn certify(&self, args: &[&str]) -> Result<()> {
-        let output = Command::new(&self.certifier).arg("certs").args(args).output()?;
-        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).to_string_lossy().into_owned()
     }
 }
 

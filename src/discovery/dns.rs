@@ -101,7 +101,7 @@ impl Lookup for Dns {
             match mesh.find(name).await {
                 Ok((addresses, ttl)) => Answer::Found { addresses, ttl: Duration::from_secs(ttl.into()) },
                 Err(Miss::Absent(reason)) => Answer::Absent { reason },
-                Err(Miss::Failed(reason)) => Answer::Failed { reason },
+                Err(Miss::Failed(reason) | Miss::TooMany(reason)) => Answer::Failed { reason },
             }
         }
         .boxed()
@@ -110,23 +110,29 @@ impl Lookup for Dns {
 
 impl Mesh {
     /// Both SRV names are asked for together; the agent's own mesh service wins over the service of its name. If neither
-    /// exists, the plain addresses of the service of its name are taken, on the mesh's port.
+    /// exists, the plain addresses of the service of its name are taken, on the mesh's port. So are those of the mesh
+    /// service if it has more replicas than an SRV answer holds (64 KiB, some hundreds of pods): an address takes less.
     async fn find(&self, name: &Name) -> Result<(Vec<SocketAddr>, u32), Miss> {
-        let service = format!("{}.{}.svc.{}.", name.agent(), name.namespace(), self.zone);
-        let own = format!("_a2a._tcp.{}-a2a.{}.svc.{}.", name.agent(), name.namespace(), self.zone);
-        let plain = format!("_a2a._tcp.{service}");
+        let plain = format!("{}.{}.svc.{}.", name.agent(), name.namespace(), self.zone);
+        let own = format!("{}-a2a.{}.svc.{}.", name.agent(), name.namespace(), self.zone);
         match prefer(self.service(&own), self.service(&plain), self.grace).await {
             Ok(service) => self.addresses(service).await,
-            Err(Miss::Absent(_)) => {
-                let (hosts, ttl) = self.hosts(&domain(&service)?).await?;
-                Ok((hosts.into_iter().map(|host| SocketAddr::new(host, self.port)).collect(), ttl))
+            Err(Miss::Absent(_)) => self.plain_addresses(&plain).await,
+            Err(Miss::TooMany(_)) => {
+                prefer(self.plain_addresses(&own), self.plain_addresses(&plain), self.grace).await
             }
             Err(failed) => Err(failed),
         }
     }
 
+    /// The addresses of a service, on the mesh's port.
+    async fn plain_addresses(&self, service: &str) -> Result<(Vec<SocketAddr>, u32), Miss> {
+        let (hosts, ttl) = self.hosts(&domain(service)?).await?;
+        Ok((hosts.into_iter().map(|host| SocketAddr::new(host, self.port)).collect(), ttl))
+    }
+
     async fn service(&self, name: &str) -> Result<Service, Miss> {
-        let records = self.records(&domain(name)?, RecordType::SRV).await?;
+        let records = self.records(&domain(&format!("_a2a._tcp.{name}"))?, RecordType::SRV).await?;
         let offers = || {
             records.data.iter().filter_map(|data| match data {
                 RData::SRV(srv) => Some(srv),

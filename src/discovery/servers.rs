@@ -52,13 +52,16 @@ pub(super) enum Miss {
     Absent(String),
     /// Nobody could say.
     Failed(String),
+    /// There are so many that no answer holds them.
+    TooMany(String),
 }
 
 impl Miss {
-    /// What two misses say together: only if both say that there is nothing, there is nothing.
+    /// What two misses say together: there are records if one says so, and there are none only if both say so.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Absent(one), Self::Absent(_)) => Self::Absent(one),
+            (Self::TooMany(one), _) | (_, Self::TooMany(one)) => Self::TooMany(one),
             (Self::Failed(one), _) | (_, Self::Failed(one)) => Self::Failed(one),
         }
     }
@@ -101,6 +104,7 @@ impl Servers {
         answer.map_err(|miss| match miss {
             Miss::Absent(why) => Miss::Absent(format!("{kind} {name}: {why}")),
             Miss::Failed(why) => Miss::Failed(format!("{kind} {name}: {why}")),
+            Miss::TooMany(why) => Miss::TooMany(format!("{kind} {name}: {why}")),
         })
     }
 
@@ -177,7 +181,7 @@ impl Upstream {
         };
         answer.map_err(|miss| match miss {
             Miss::Failed(why) => Miss::Failed(format!("{}: {why}", self.address)),
-            absent => absent,
+            said => said,
         })
     }
 }
@@ -202,6 +206,8 @@ fn reason(error: NetError) -> Miss {
             code => Miss::Failed(code.to_string()),
         },
         NetError::Dns(DnsError::ResponseCode(code)) => Miss::Failed(code.to_string()),
+        // An answer over TCP that was cut is not shown to us.
+        NetError::Truncated => Miss::TooMany("more records than an answer holds".into()),
         other => Miss::Failed(other.to_string()),
     }
 }
@@ -334,6 +340,15 @@ mod tests {
         assert_eq!(absent.clone().and(absent.clone()), absent);
         assert_eq!(absent.clone().and(failed.clone()), failed);
         assert_eq!(failed.clone().and(absent), failed);
+    }
+
+    #[test]
+    fn records_that_no_answer_holds_are_there_whatever_else_is_said() {
+        let many = Miss::TooMany("1000".into());
+        for other in [Miss::Absent("NXDOMAIN".into()), Miss::Failed("SERVFAIL".into())] {
+            assert_eq!(other.clone().and(many.clone()), many);
+            assert_eq!(many.clone().and(other), many);
+        }
     }
 
     #[test]

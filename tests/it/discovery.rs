@@ -229,6 +229,29 @@ async fn an_answer_too_long_for_udp_comes_over_tcp() {
     assert_eq!(find(&once(&dns), "currency").await.unwrap().len(), 2);
 }
 
+#[tokio::test]
+async fn services_too_many_for_any_answer_are_found_by_their_addresses() {
+    let dns = Dns::start().await;
+    let pods = (0..200).map(|last| host(MESH_SERVICE, [10, 0, 3, last]));
+    dns.serve(replicas(9).into_iter().chain(pods));
+    dns.mood_about(MESH_SRV, Mood::TooLong);
+    let found = find(&once(&dns), "currency").await.unwrap();
+    assert_eq!((found.len(), found[0]), (200, "10.0.3.0:2643".parse().unwrap()));
+
+    dns.serve([
+        srv(SRV, 0, 7000, "one.local."),
+        host("one.local.", [10, 0, 0, 1]),
+        host(SERVICE, [10, 0, 0, 7]),
+    ]);
+    dns.mood_about(SRV, Mood::TooLong);
+    let found = find(&once(&dns), "currency").await;
+    assert_eq!(found, addresses(["10.0.0.7:2643"]), "without a mesh service the other one is all there is");
+
+    dns.mood_about(SERVICE, Mood::ServFail);
+    let error = find(&once(&dns), "currency").await.unwrap_err();
+    assert!(matches!(error, Unresolved::Failed { .. }), "{error}");
+}
+
 /// Writes a file as a pod has it: with a search list, and with options that make hickory leave out EDNS.
 fn pod_conf(path: &Path, server: SocketAddr) {
     let text = format!(

@@ -37,6 +37,8 @@ pub(crate) enum Mood {
     ServFail,
     /// It answers after a while.
     Slow(Duration),
+    /// It says that the answer is too long even for TCP.
+    TooLong,
     /// Over UDP, it says that the answer is too long.
     Truncate,
 }
@@ -234,12 +236,17 @@ impl RequestHandler for Zone {
                 tokio::time::sleep(time).await;
                 self.lock().answer(&owner, kind)
             }
-            Some(Mood::Truncate) | None => self.lock().answer(&owner, kind),
+            Some(Mood::TooLong | Mood::Truncate) | None => self.lock().answer(&owner, kind),
         };
         let room = if tcp { u16::MAX } else { payload.unwrap_or(SMALL) };
         // The question and the OPT record take their share too.
         let long = reply.len() + owner.len() + 16 > room.into();
-        let truncated = long || (!tcp && matches!(mood, Some(Mood::Truncate)));
+        let said = match mood {
+            Some(Mood::TooLong) => true,
+            Some(Mood::Truncate) => !tcp,
+            _ => false,
+        };
+        let truncated = long || said;
 
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.response_code = reply.code;

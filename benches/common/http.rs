@@ -66,24 +66,29 @@ impl Connection {
     async fn chunks(&mut self, kept: &mut Vec<u8>) -> io::Result<usize> {
         let mut length = 0;
         loop {
-            let end = loop {
-                match self.unread.windows(2).position(|bytes| bytes == b"\r\n") {
-                    Some(end) => break end,
-                    None if self.more().await? == 0 => return Err(wrong("half a chunk")),
-                    None => {}
-                }
-            };
-            let line = String::from_utf8_lossy(&self.unread[..end]).into_owned();
-            let size = usize::from_str_radix(&line, 16).map_err(|_| wrong("no chunk"))?;
-            self.unread.advance(end + 2);
-            self.piece(size, kept).await?;
-            // The end of the chunk, or after the last one that of the trailers, of which there are none.
-            self.piece(2, &mut Vec::new()).await?;
-            length += size;
-            if size == 0 {
-                return Ok(length);
+            match self.chunk(kept).await? {
+                0 => return Ok(length),
+                size => length += size,
             }
         }
+    }
+
+    /// Reads one chunk of a body that comes in such, and says how long it was: the last one has no bytes.
+    pub(crate) async fn chunk(&mut self, kept: &mut Vec<u8>) -> io::Result<usize> {
+        let end = loop {
+            match self.unread.windows(2).position(|bytes| bytes == b"\r\n") {
+                Some(end) => break end,
+                None if self.more().await? == 0 => return Err(wrong("half a chunk")),
+                None => {}
+            }
+        };
+        let line = String::from_utf8_lossy(&self.unread[..end]).into_owned();
+        let size = usize::from_str_radix(&line, 16).map_err(|_| wrong("no chunk"))?;
+        self.unread.advance(end + 2);
+        self.piece(size, kept).await?;
+        // The end of the chunk, or after the last one that of the trailers, of which there are none.
+        self.piece(2, &mut Vec::new()).await?;
+        Ok(size)
     }
 
     async fn piece(&mut self, mut left: usize, kept: &mut Vec<u8>) -> io::Result<()> {

@@ -96,7 +96,8 @@ impl Process {
         Ok(Memory { now: mebibytes("VmRSS:")?, peak: mebibytes("VmHWM:")? })
     }
 
-    fn id(&self) -> Result<String> {
+    /// Its number.
+    pub(crate) fn id(&self) -> Result<String> {
         Ok(self.child.id().ok_or_else(|| format!("{} has ended", self.name))?.to_string())
     }
 }

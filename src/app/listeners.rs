@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -73,9 +74,9 @@ impl Listeners {
             let serve =
                 self.http.clone().serve(listener, self.drain.clone(), None, move |stream: TcpStream| {
                     let (door, only) = (Arc::clone(&door), only.clone());
+                    // Boxed, it takes no room on a connection that rests, or once its answer streams.
                     let service = service_fn(move |request: Request<Incoming>| {
-                        let served = Arc::clone(&door).serve(request, only.clone());
-                        async move { Ok::<_, Infallible>(served.await) }
+                        Arc::clone(&door).serve(request, only.clone()).map(Ok::<_, Infallible>).boxed()
                     });
                     std::future::ready(Some((TokioIo::new(stream), service)))
                 });
@@ -107,10 +108,9 @@ impl Listeners {
                     let (door, gate) = (Arc::clone(&door), gate.clone());
                     async move {
                         let (stream, peer) = gate.admit(stream).await?;
+                        // HTTP/2 moves it into a task of its own, which is cheaper in a box.
                         let service = service_fn(move |request: Request<Incoming>| {
-                            // HTTP/2 moves it into a task of its own, which is cheaper in a box.
-                            let served = Box::pin(Arc::clone(&door).serve(request, peer.clone()));
-                            async move { Ok::<_, Infallible>(served.await) }
+                            Arc::clone(&door).serve(request, peer.clone()).map(Ok::<_, Infallible>).boxed()
                         });
                         Some((TokioIo::new(stream), service))
                     }

@@ -140,9 +140,7 @@ impl Client {
     fn rest(&self, authority: Authority, line: Box<Line>) {
         let mut pool = self.0.pool();
         pool.resting.push(Resting { authority, line, since: Instant::now() });
-        if pool.reaper.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
-            pool.reaper = Some(task::spawn(reap(Arc::downgrade(&self.0))));
-        }
+        pool.reaper.get_or_insert_with(|| task::spawn(reap(Arc::downgrade(&self.0))));
     }
 }
 
@@ -152,18 +150,15 @@ impl Shared {
     }
 }
 
-impl Pool {
-    /// Closes what has rested for too long; whether anything is left.
-    fn reap(&mut self, now: Instant) -> bool {
-        self.resting.retain(|resting| now.duration_since(resting.since) < REST);
-        !self.resting.is_empty()
-    }
-}
-
+/// Closes what has rested for too long, as long as there is anything.
 async fn reap(shared: Weak<Shared>) {
     loop {
         sleep(REST).await;
-        if !shared.upgrade().is_some_and(|shared| shared.pool().reap(Instant::now())) {
+        let Some(shared) = shared.upgrade() else { return };
+        let mut pool = shared.pool();
+        pool.resting.retain(|resting| resting.since.elapsed() < REST);
+        if pool.resting.is_empty() {
+            pool.reaper = None;
             return;
         }
     }

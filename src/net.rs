@@ -24,6 +24,9 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(20);
 pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The window of a whole HTTP/2 connection: as wide as the protocol allows, so that only streams hold each other back.
 pub const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// The most bytes of an HTTP/2 frame: a message that fits into one is not copied together, and a longer one takes few. A
+/// connection may keep as much memory.
+pub const FRAME_MAX: u32 = 128 << 10;
 /// The most bytes of headers and trailers on the mesh hop: a long error detail still arrives.
 pub const HEADERS_MAX: u32 = 1 << 20;
 /// How many streams may be open on one connection.

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use tonic::body::Body;
 
 use super::listen::tune;
-use super::{CONNECTION_WINDOW, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAMS_MAX};
+use super::{CONNECTION_WINDOW, FRAME_MAX, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAMS_MAX};
 use crate::drain::{Drain, Stage};
 
 /// How long a client may take to send its request's head.
@@ -41,6 +41,7 @@ impl Http {
             .timer(TokioTimer::new())
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_stream_window_size(stream_window)
+            .max_frame_size(FRAME_MAX)
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEADERS_MAX)
             .max_pending_accept_reset_streams(RESETS_MAX)

@@ -26,7 +26,9 @@ use super::last_words::{Heard, LastWords};
 use super::{Key, Settings, Unreachable};
 use crate::identity::{Pattern, SpiffeId};
 use crate::net::listen::tune;
-use crate::net::{CONNECTION_WINDOW, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAMS_MAX, describe};
+use crate::net::{
+    CONNECTION_WINDOW, FRAME_MAX, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAMS_MAX, describe,
+};
 use crate::task;
 use crate::tls::{self, Refusal, Tls};
 
@@ -77,6 +79,7 @@ impl Connection {
             .enable_push(false)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_window_size(settings.stream_window)
+            .max_frame_size(FRAME_MAX)
             .initial_max_send_streams(STREAMS_MAX as usize)
             .max_header_list_size(HEADERS_MAX)
             .handshake(io)

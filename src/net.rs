@@ -1,6 +1,7 @@
 //! Sockets: listening, serving HTTP on them, connections to peers, and the memory that bodies may take.
 
 pub mod budget;
+mod gather;
 pub mod http1;
 mod listen;
 pub mod peers;

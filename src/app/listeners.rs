@@ -10,7 +10,6 @@ use futures_util::FutureExt as _;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -78,7 +77,7 @@ impl Listeners {
                     let service = service_fn(move |request: Request<Incoming>| {
                         Arc::clone(&door).serve(request, only.clone()).map(Ok::<_, Infallible>).boxed()
                     });
-                    std::future::ready(Some((TokioIo::new(stream), service)))
+                    std::future::ready(Some((stream, service)))
                 });
             self.tasks.push(task::spawn(serve));
         }
@@ -112,7 +111,7 @@ impl Listeners {
                         let service = service_fn(move |request: Request<Incoming>| {
                             Arc::clone(&door).serve(request, peer.clone()).map(Ok::<_, Infallible>).boxed()
                         });
-                        Some((TokioIo::new(stream), service))
+                        Some((stream, service))
                     }
                 });
             self.tasks.push(task::spawn(serve));
@@ -136,7 +135,7 @@ impl Listeners {
                             async move { Ok::<_, Infallible>(served.await) }
                         })
                     });
-                    std::future::ready(service.map(|service| (TokioIo::new(stream), service)))
+                    std::future::ready(service.map(|service| (stream, service)))
                 });
             self.tasks.push(task::spawn(serve));
         }

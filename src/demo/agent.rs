@@ -16,7 +16,6 @@ use http_body::Frame;
 use http_body_util::{Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
@@ -97,7 +96,7 @@ pub(super) fn serve(
             let agent = Arc::clone(&agent);
             async move { Ok::<_, Infallible>(agent.answer(request).await) }
         });
-        std::future::ready(Some((TokioIo::new(stream), service)))
+        std::future::ready(Some((stream, service)))
     };
     Ok(task::spawn(Http::new(STREAM_WINDOW).serve(listener, drain, None, accept)))
 }

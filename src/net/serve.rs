@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::rt::{Read, Write};
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tonic::body::Body;
 
+use super::gather::Gathered;
 use super::listen::tune;
 use super::{CONNECTION_WINDOW, FRAME_MAX, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAMS_MAX};
 use crate::drain::{Drain, Stage};
@@ -56,7 +57,7 @@ impl Http {
     where
         A: Fn(TcpStream) -> F + Clone + Send + 'static,
         F: Future<Output = Option<(I, S)>> + Send,
-        I: Read + Write + Unpin + Send + 'static,
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send,
     {
@@ -90,7 +91,7 @@ impl Http {
 
     async fn connection<I, S>(self, io: I, service: S, mut drain: Drain)
     where
-        I: Read + Write + Unpin + Send + 'static,
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send + 'static,
     {
@@ -98,13 +99,14 @@ impl Http {
         let since = drain.stage();
         // An answer is under way until its last byte is written. Nobody waits for who comes at the very end.
         let _busy = (since < Stage::Ending).then(|| drain.busy());
-        let connection = self.0.serve_connection(io, service);
+        let io = Gathered::new(io);
+        let connection = self.0.serve_connection(TokioIo::new(io.clone()), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
+            ended = io.drive(connection.as_mut()) => ended,
             () = drain.past(since) => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                io.drive(connection).await
             }
         };
         if let Err(error) = ended {

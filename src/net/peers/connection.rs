@@ -25,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::last_words::{Heard, LastWords};
 use super::{Key, Settings, Unreachable};
 use crate::identity::{Pattern, SpiffeId};
+use crate::net::gather::Gathered;
 use crate::net::listen::tune;
 use crate::net::{
     CONNECTION_WINDOW, FRAME_MAX, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAMS_MAX, describe,
@@ -75,6 +76,7 @@ impl Connection {
         let peer = tls::peer(io.get_ref().1.peer_certificates())?.id;
         let authority = name.try_into().map_err(|error: uri::InvalidUri| silent(key.address, error))?;
         let (io, heard) = LastWords::new(io);
+        let io = Gathered::new(io);
         let (requests, connection) = client::Builder::new()
             .enable_push(false)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -82,10 +84,10 @@ impl Connection {
             .max_frame_size(FRAME_MAX)
             .initial_max_send_streams(STREAMS_MAX as usize)
             .max_header_list_size(HEADERS_MAX)
-            .handshake(io)
+            .handshake(io.clone())
             .await
             .map_err(|error| unreachable(key.address, &error))?;
-        let driver: AbortOnDropHandle<_> = task::spawn(drive(connection, heard, key.address));
+        let driver: AbortOnDropHandle<_> = task::spawn(drive(io, connection, heard, key.address));
         let driver = driver.map(|ended| ended.ok().flatten()).boxed().shared();
         Ok(Self(Arc::new(Inner { requests, peer, authority, driver })))
     }
@@ -203,9 +205,12 @@ impl fmt::Debug for Connection {
     }
 }
 
+type Stream = Gathered<LastWords<TlsStream<TcpStream>>>;
+
 /// Does the connection's work until its end; the reason, if it is not in order.
 async fn drive(
-    mut connection: client::Connection<LastWords<TlsStream<TcpStream>>, Bytes>,
+    io: Stream,
+    mut connection: client::Connection<Stream, Bytes>,
     heard: Heard,
     address: SocketAddr,
 ) -> Option<Unreachable> {
@@ -218,7 +223,7 @@ async fn drive(
         }
     };
     let ended = tokio::select! {
-        ended = connection => ended.err().map(|error| unreachable(address, &error)),
+        ended = io.drive(connection) => ended.err().map(|error| unreachable(address, &error)),
         () = silence => Some(silent(address, "no answer to a PING in time")),
     };
     heard.get().map(|error| unreachable(address, error)).or(ended)

@@ -1,0 +1,240 @@
+//! Writes messages inside messages front to back, although their lengths are not known yet.
+
+use super::super::{Cause, DEPTH_MAX, Error, Result};
+use super::{append, put_varint};
+
+/// Writes a message front to back although the lengths of nested messages are not known yet: room for a length is left
+/// open and, where it turns out too small, what follows moves up.
+#[derive(Debug)]
+pub struct Writer {
+    out: Vec<u8>,
+    open: Vec<Open>,
+    limit: usize,
+}
+
+/// A nested message that is being written.
+#[derive(Debug)]
+struct Open {
+    /// Where its first byte stands.
+    start: usize,
+    /// How many bytes before that are left for its length.
+    room: usize,
+}
+
+impl Writer {
+    /// Starts a message that may grow to `limit` bytes.
+    pub fn new(limit: usize, capacity: usize) -> Self {
+        Self { out: Vec::with_capacity(capacity), open: Vec::new(), limit }
+    }
+
+    /// The message.
+    ///
+    /// # Errors
+    /// If it is too large: lengths may have taken more room than was left for them.
+    pub fn finish(self) -> Result<Vec<u8>> {
+        debug_assert!(self.open.is_empty());
+        self.check()?;
+        Ok(self.out)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.out.len() > self.limit { Err(self.too_large()) } else { Ok(()) }
+    }
+
+    fn too_large(&self) -> Error {
+        Cause::TooLarge { limit: self.limit }.into()
+    }
+
+    /// Begins a nested message.
+    ///
+    /// # Errors
+    /// If it nests too deep, or the whole is too large already.
+    pub fn begin(&mut self, number: u32) -> Result<()> {
+        if self.open.len() == DEPTH_MAX {
+            return Err(Cause::TooDeep.into());
+        }
+        put_varint(&mut self.out, u64::from(number << 3 | 2));
+        self.out.push(0);
+        self.check()?;
+        self.open.push(Open { start: self.out.len(), room: 1 });
+        Ok(())
+    }
+
+    /// Ends the nested message that was begun last.
+    pub fn end(&mut self) {
+        let Some(last) = self.open.len().checked_sub(1) else { return };
+        self.make_room(last, 0);
+        let Some(Open { start, room }) = self.open.pop() else { return };
+        let mut length = self.out.len() - start;
+        for byte in &mut self.out[start - room..start] {
+            *byte = length.to_le_bytes()[0] | 0x80;
+            length >>= 7;
+        }
+        self.out[start - 1] &= 0x7F;
+    }
+
+    /// Makes sure that the length of the nested message at `index` fits once `more` bytes have come.
+    fn make_room(&mut self, index: usize, more: usize) {
+        let Open { start, room } = self.open[index];
+        let needed = varint_len(self.out.len() - start + more);
+        let Some(missing) = needed.checked_sub(room).filter(|missing| *missing > 0) else { return };
+        let end = self.out.len();
+        self.out.resize(end + missing, 0);
+        self.out.copy_within(start..end, start + missing);
+        self.open[index].room = needed;
+        for open in &mut self.open[index..] {
+            open.start += missing;
+        }
+    }
+
+    /// Announces that many bytes follow at once: room for all lengths is made now, while there is little to move.
+    fn announce(&mut self, more: usize) -> Result<()> {
+        const WORTH_IT: usize = 1024;
+        if self.out.len() + more > self.limit {
+            return Err(self.too_large());
+        }
+        if more >= WORTH_IT {
+            for index in 0..self.open.len() {
+                self.make_room(index, more);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a field with a length.
+    ///
+    /// # Errors
+    /// If the whole gets too large.
+    pub fn bytes(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
+        self.announce(bytes.len())?;
+        append(&mut self.out, number, bytes);
+        self.check()
+    }
+
+    /// Writes a field with a length that other readers step over, which prost counts as one more level of nesting.
+    ///
+    /// # Errors
+    /// If the message is nested as deep as allowed, or the whole gets too large.
+    pub fn private(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
+        if self.open.len() == DEPTH_MAX {
+            return Err(Cause::TooDeep.into());
+        }
+        self.bytes(number, bytes)
+    }
+
+    /// Writes a field of `length` bytes that `fill` writes into the room it is given. If that fails, nothing is written.
+    ///
+    /// # Errors
+    /// If the whole gets too large, or `fill` fails.
+    pub fn fill(
+        &mut self,
+        number: u32,
+        length: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.announce(length)?;
+        let before = self.out.len();
+        put_varint(&mut self.out, u64::from(number << 3 | 2));
+        put_varint(&mut self.out, length as u64);
+        let start = self.out.len();
+        self.out.resize(start + length, 0);
+        if let Err(error) = fill(&mut self.out[start..]) {
+            self.out.truncate(before);
+            return Err(error);
+        }
+        self.check()
+    }
+
+    /// Writes a number.
+    ///
+    /// # Errors
+    /// If the whole gets too large.
+    pub fn varint(&mut self, number: u32, value: u64) -> Result<()> {
+        put_varint(&mut self.out, u64::from(number << 3));
+        put_varint(&mut self.out, value);
+        self.check()
+    }
+
+    /// Writes an `int32` or an enum.
+    ///
+    /// # Errors
+    /// If the whole gets too large.
+    #[expect(clippy::cast_sign_loss, reason = "protobuf writes negative numbers as their two's complement")]
+    pub fn int32(&mut self, number: u32, value: i32) -> Result<()> {
+        self.varint(number, i64::from(value) as u64)
+    }
+
+    /// Writes a double.
+    ///
+    /// # Errors
+    /// If the whole gets too large.
+    pub fn double(&mut self, number: u32, value: f64) -> Result<()> {
+        put_varint(&mut self.out, u64::from(number << 3 | 1));
+        self.out.extend_from_slice(&value.to_le_bytes());
+        self.check()
+    }
+}
+
+/// How many bytes a number takes.
+fn varint_len(number: usize) -> usize {
+    (number.max(1).ilog2() / 7) as usize + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+
+    fn nested(lengths: &[usize]) -> Vec<u8> {
+        let mut writer = Writer::new(usize::MAX, 0);
+        for length in lengths {
+            writer.begin(1).unwrap();
+            writer.bytes(2, &vec![b'x'; *length]).unwrap();
+        }
+        for _ in lengths {
+            writer.end();
+        }
+        writer.finish().unwrap()
+    }
+
+    /// The same, built from the inside out.
+    fn nested_naively(lengths: &[usize]) -> Vec<u8> {
+        lengths.iter().rev().fold(Vec::new(), |inner, length| {
+            let mut body = Vec::new();
+            append(&mut body, 2, &vec![b'x'; *length]);
+            body.extend(inner);
+            let mut outer = Vec::new();
+            append(&mut outer, 1, &body);
+            outer
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn lengths_are_right_and_short_however_messages_nest(
+            lengths in prop::collection::vec(prop_oneof![0..300_usize, 900..1200_usize, 16_000..17_000_usize], 0..12)
+        ) {
+            prop_assert!(nested(&lengths) == nested_naively(&lengths));
+        }
+    }
+
+    #[test]
+    fn prost_reads_every_kind_that_is_written() {
+        let mut writer = Writer::new(1000, 0);
+        writer.bytes(2, b"id").unwrap();
+        writer.int32(3, -7).unwrap();
+        let read = crate::proto::GetTaskRequest::decode(&writer.finish().unwrap()[..]).unwrap();
+        assert_eq!((read.id.as_str(), read.history_length), ("id", Some(-7)));
+    }
+
+    #[test]
+    fn what_grows_past_the_limit_is_refused_before_it_is_written() {
+        let mut writer = Writer::new(10, 0);
+        assert!(writer.bytes(1, &[0; 8]).is_ok());
+        assert_eq!(writer.varint(1, 1).unwrap_err().cause(), &Cause::TooLarge { limit: 10 });
+        let mut writer = Writer::new(10, 0);
+        assert_eq!(writer.bytes(1, &[0; 11]).unwrap_err().cause(), &Cause::TooLarge { limit: 10 });
+    }
+}

@@ -1,5 +1,7 @@
 //! JSON text → wire bytes, in one pass.
 
+use std::collections::HashSet;
+
 use base64_simd::AsOut as _;
 
 use super::schema::{Enum, Field, Kind, Message, Shape};
@@ -129,15 +131,24 @@ impl<'a, 's> Reader<'a, 's> {
     }
 
     fn map(&mut self, field: &'static Field) -> Result<()> {
+        let mut seen = HashSet::new();
         let mut more = self.scan.begin_object()?;
         while more {
             let key = self.scan.key()?;
-            self.out.begin(field.number)?;
-            self.out.bytes(1, key.as_bytes())?;
-            self.value(2, field.kind, field).map_err(|error| error.within(&key))?;
-            self.out.end();
+            if !seen.insert(key.clone()) {
+                return Err(Error::invalid("given twice").within(&key));
+            }
+            self.entry(&key, field).map_err(|error| error.within(&key))?;
             more = self.scan.more(b'}')?;
         }
+        Ok(())
+    }
+
+    fn entry(&mut self, key: &str, field: &'static Field) -> Result<()> {
+        self.out.begin(field.number)?;
+        self.out.bytes(1, key.as_bytes())?;
+        self.value(2, field.kind, field)?;
+        self.out.end();
         Ok(())
     }
 

@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use base64_simd::AsOut as _;
-
 use super::schema::{Enum, Field, Kind, Message, Shape};
 use super::text::{Scanner, number_len};
 use super::wire::Writer;
@@ -106,10 +104,10 @@ impl<'a, 's> Reader<'a, 's> {
         if !is_value && self.scan.peek() == Some(b'n') && self.scan.take_literal("null") {
             return Ok(());
         }
-        if let Some(rival) =
-            message.fields.iter().enumerate().find(|(at, _)| seen.given & field.rivals & (1 << at) != 0)
-        {
-            return Err(Error::invalid(format!("given beside {}, of which only one may be", rival.1.json)));
+        let rivals = seen.given & field.rivals;
+        if rivals != 0 {
+            let rival = message.fields[rivals.trailing_zeros() as usize].json;
+            return Err(Error::invalid(format!("given beside {rival}, of which only one may be")));
         }
         seen.given |= 1 << index;
         match field.shape {
@@ -164,10 +162,7 @@ impl<'a, 's> Reader<'a, 's> {
                 let value = self.int32()?;
                 return self.out.int32(number, value);
             }
-            Kind::String => {
-                let value = self.scan.string()?;
-                return self.out.bytes(number, value.as_bytes());
-            }
+            Kind::String => return value::read_text(number, self.scan, &mut self.out),
             Kind::Message(_) | Kind::Struct | Kind::Timestamp | Kind::Value => self.out.begin(number)?,
         }
         match kind {
@@ -189,17 +184,22 @@ impl<'a, 's> Reader<'a, 's> {
             return Err(Error::invalid("not base64"));
         }
         let length = text.len() / 4 * 3 + text.len() % 4 * 3 / 4;
-        let decoded = self.out.fill(number, length, |room| {
-            let decoded = base64_simd::STANDARD_NO_PAD.decode(text.as_bytes(), room.as_out());
-            decoded.map(drop).map_err(|_| Error::invalid("not base64"))
+        let decoded = self.out.with(number, length, |out| {
+            let decoded = base64_simd::STANDARD_NO_PAD.decode_append(text.as_bytes(), out);
+            decoded.map_err(|_| Error::invalid("not base64"))
         });
         match decoded {
             Err(error) if matches!(error.cause(), Cause::Invalid(_)) => {}
             done => return done,
         }
-        let standard = text.replace('-', "+").replace('_', "/");
-        let decoded = base64_simd::forgiving_decode_to_vec(standard.as_bytes());
-        self.out.bytes(number, &decoded.map_err(|_| Error::invalid("not base64"))?)
+        let standard = |letter| match letter {
+            b'-' => b'+',
+            b'_' => b'/',
+            other => other,
+        };
+        let mut text: Vec<u8> = text.bytes().map(standard).collect();
+        let decoded = base64_simd::forgiving_decode_inplace(&mut text);
+        self.out.bytes(number, decoded.map_err(|_| Error::invalid("not base64"))?)
     }
 
     /// An enum by name or number. A name that this version has not heard of is carried under the field's name.

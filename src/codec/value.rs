@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::Write as _;
 
 use super::pieces::Pieces;
-use super::text::{Scanner, number_len, write_string};
+use super::text::{Begun, Scanner, number_len, write_string};
 use super::wire::{Fields, Value as Wire, Writer};
 use super::{Cause, DEPTH_MAX, EXACT_NUMBER, Error, Result};
 
@@ -44,13 +44,24 @@ pub(super) fn read(scan: &mut Scanner<'_>, out: &mut Writer) -> Result<()> {
             out.begin(6)?;
             read_list(scan, out)?;
         }
-        Some(b'"') => return out.bytes(3, scan.string()?.as_bytes()),
+        Some(b'"') => return read_text(3, scan, out),
         Some(b't' | b'f') => return out.varint(4, u64::from(scan.bool()?)),
         _ if scan.take_literal("null") => return out.varint(1, 0),
         _ => return read_number(scan.number()?, out),
     }
     out.end();
     Ok(())
+}
+
+/// Reads a string into a field, unescaped on its way.
+pub(super) fn read_text(number: u32, scan: &mut Scanner<'_>, out: &mut Writer) -> Result<()> {
+    match scan.begin_string()? {
+        Begun::Whole(text) => out.bytes(number, text.as_bytes()),
+        Begun::Escaped(plain) => out.with(number, plain.len(), |out| {
+            out.extend_from_slice(plain.as_bytes());
+            scan.rest_of_string(out)
+        }),
+    }
 }
 
 fn read_list(scan: &mut Scanner<'_>, out: &mut Writer) -> Result<()> {

@@ -96,7 +96,19 @@ impl<'a> Fields<'a> {
         Self { wire, at: 0 }
     }
 
+    /// Most numbers have one byte.
+    #[inline]
     fn varint(&mut self) -> Result<u64> {
+        match self.wire.get(self.at) {
+            Some(byte @ ..0x80) => {
+                self.at += 1;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = *self.wire.get(self.at).ok_or(Cause::Wire("cut off within a number"))?;
@@ -109,6 +121,7 @@ impl<'a> Fields<'a> {
         Err(Cause::Wire("a number of more than 64 bits").into())
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
         let end = self.at.checked_add(length);
         let bytes = end.and_then(|end| self.wire.get(self.at..end));
@@ -117,6 +130,7 @@ impl<'a> Fields<'a> {
         Ok(bytes)
     }
 
+    #[inline]
     fn tag(&mut self) -> Result<(u32, u8)> {
         let tag = u32::try_from(self.varint()?).map_err(|_| Cause::Wire("a field number above 2^29-1"))?;
         if tag >> 3 == 0 {
@@ -125,6 +139,7 @@ impl<'a> Fields<'a> {
         Ok((tag >> 3, (tag & 7) as u8))
     }
 
+    #[inline]
     fn value(&mut self, number: u32, wire_type: u8) -> Result<Value<'a>> {
         match wire_type {
             0 => self.varint().map(Value::Varint),
@@ -160,6 +175,7 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
+    #[inline]
     fn field(&mut self) -> Result<Field<'a>> {
         let start = self.at;
         let (number, wire_type) = self.tag()?;
@@ -171,6 +187,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.at >= self.wire.len() {
             return None;
@@ -215,9 +232,19 @@ pub fn without(wire: &[u8], number: u32) -> Result<Vec<u8>> {
 
 /// Appends a field with a length. After all others, it wins over a field of the same number, or adds to a list.
 pub fn append(wire: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    put_varint(wire, u64::from(number << 3 | 2));
-    put_varint(wire, bytes.len() as u64);
+    put_header(wire, number, bytes.len());
     wire.extend_from_slice(bytes);
+}
+
+/// Appends what stands before the bytes of a field with a length.
+fn put_header(out: &mut Vec<u8>, number: u32, length: usize) {
+    match (u8::try_from(number << 3 | 2), u8::try_from(length)) {
+        (Ok(tag @ ..0x80), Ok(length @ ..0x80)) => out.extend_from_slice(&[tag, length]),
+        _ => {
+            put_varint(out, u64::from(number << 3 | 2));
+            put_varint(out, length as u64);
+        }
+    }
 }
 
 fn put_varint(out: &mut Vec<u8>, mut number: u64) {

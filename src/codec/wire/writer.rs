@@ -1,7 +1,7 @@
 //! Writes messages inside messages front to back, although their lengths are not known yet.
 
 use super::super::{Cause, DEPTH_MAX, Error, Result};
-use super::{append, put_varint};
+use super::{append, put_header, put_varint};
 
 /// Writes a message front to back although the lengths of nested messages are not known yet: room for a length is left
 /// open and, where it turns out too small, what follows moves up.
@@ -12,7 +12,7 @@ pub struct Writer {
     limit: usize,
 }
 
-/// A nested message that is being written.
+/// A field whose length is not known yet.
 #[derive(Debug)]
 struct Open {
     /// Where its first byte stands.
@@ -41,6 +41,7 @@ impl Writer {
         if self.out.len() > self.limit { Err(self.too_large()) } else { Ok(()) }
     }
 
+    #[cold]
     fn too_large(&self) -> Error {
         Cause::TooLarge { limit: self.limit }.into()
     }
@@ -53,50 +54,65 @@ impl Writer {
         if self.open.len() == DEPTH_MAX {
             return Err(Cause::TooDeep.into());
         }
-        put_varint(&mut self.out, u64::from(number << 3 | 2));
-        self.out.push(0);
-        self.check()?;
+        put_header(&mut self.out, number, 0);
         self.open.push(Open { start: self.out.len(), room: 1 });
-        Ok(())
+        self.check()
     }
 
     /// Ends the nested message that was begun last.
     pub fn end(&mut self) {
-        let Some(last) = self.open.len().checked_sub(1) else { return };
-        self.make_room(last, 0);
-        let Some(Open { start, room }) = self.open.pop() else { return };
+        let Some(open) = self.open.last() else { return };
+        match (u8::try_from(self.out.len() - open.start), open.room) {
+            (Ok(length @ ..0x80), 1) => self.out[open.start - 1] = length,
+            _ => self.end_long(),
+        }
+        self.open.pop();
+    }
+
+    fn end_long(&mut self) {
+        self.make_room(0);
+        let Some(Open { start, room }) = self.open.last() else { return };
         let mut length = self.out.len() - start;
-        for byte in &mut self.out[start - room..start] {
+        for byte in &mut self.out[start - room..*start] {
             *byte = length.to_le_bytes()[0] | 0x80;
             length >>= 7;
         }
         self.out[start - 1] &= 0x7F;
     }
 
-    /// Makes sure that the length of the nested message at `index` fits once `more` bytes have come.
-    fn make_room(&mut self, index: usize, more: usize) {
-        let Open { start, room } = self.open[index];
-        let needed = varint_len(self.out.len() - start + more);
-        let Some(missing) = needed.checked_sub(room).filter(|missing| *missing > 0) else { return };
+    /// Makes sure that the lengths of all that is open fit once `more` bytes have come. Whatever stands behind a length
+    /// that needs more room moves once.
+    fn make_room(&mut self, more: usize) {
         let end = self.out.len();
-        self.out.resize(end + missing, 0);
-        self.out.copy_within(start..end, start + missing);
-        self.open[index].room = needed;
-        for open in &mut self.open[index..] {
-            open.start += missing;
+        let missing = |room: usize, start: usize, inside: usize| {
+            varint_len(end - start + inside + more).saturating_sub(room)
+        };
+        // What an inner length takes is part of the outer ones.
+        let mut all = self.open.iter().rev().fold(0, |all, open| all + missing(open.room, open.start, all));
+        if all == 0 {
+            return;
+        }
+        self.out.resize(end + all, 0);
+        let (mut behind, mut inside) = (end, 0);
+        for open in self.open.iter_mut().rev() {
+            self.out.copy_within(open.start..behind, open.start + all);
+            behind = open.start - open.room;
+            let missing = missing(open.room, open.start, inside);
+            open.start += all;
+            open.room += missing;
+            inside += missing;
+            all -= missing;
         }
     }
 
     /// Announces that many bytes follow at once: room for all lengths is made now, while there is little to move.
     fn announce(&mut self, more: usize) -> Result<()> {
-        const WORTH_IT: usize = 1024;
+        const WORTH_IT: usize = 0x80;
         if self.out.len() + more > self.limit {
             return Err(self.too_large());
         }
         if more >= WORTH_IT {
-            for index in 0..self.open.len() {
-                self.make_room(index, more);
-            }
+            self.make_room(more);
         }
         Ok(())
     }
@@ -111,6 +127,30 @@ impl Writer {
         self.check()
     }
 
+    /// Writes a field of the bytes that `write` appends, which are `least` or more. If it fails, nothing is written.
+    ///
+    /// # Errors
+    /// If the whole gets too large, or `write` fails.
+    pub fn with(
+        &mut self,
+        number: u32,
+        least: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        self.announce(least)?;
+        let before = self.out.len();
+        put_header(&mut self.out, number, least);
+        self.open.push(Open { start: self.out.len(), room: varint_len(least) });
+        let written = write(&mut self.out);
+        if written.is_err() {
+            self.open.pop();
+            self.out.truncate(before);
+            return written;
+        }
+        self.end();
+        self.check()
+    }
+
     /// Writes a field with a length that other readers step over, which prost counts as one more level of nesting.
     ///
     /// # Errors
@@ -120,29 +160,6 @@ impl Writer {
             return Err(Cause::TooDeep.into());
         }
         self.bytes(number, bytes)
-    }
-
-    /// Writes a field of `length` bytes that `fill` writes into the room it is given. If that fails, nothing is written.
-    ///
-    /// # Errors
-    /// If the whole gets too large, or `fill` fails.
-    pub fn fill(
-        &mut self,
-        number: u32,
-        length: usize,
-        fill: impl FnOnce(&mut [u8]) -> Result<()>,
-    ) -> Result<()> {
-        self.announce(length)?;
-        let before = self.out.len();
-        put_varint(&mut self.out, u64::from(number << 3 | 2));
-        put_varint(&mut self.out, length as u64);
-        let start = self.out.len();
-        self.out.resize(start + length, 0);
-        if let Err(error) = fill(&mut self.out[start..]) {
-            self.out.truncate(before);
-            return Err(error);
-        }
-        self.check()
     }
 
     /// Writes a number.

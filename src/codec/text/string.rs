@@ -1,0 +1,108 @@
+//! The inside of JSON strings: how far a text stands for itself, and the escapes of what does not.
+
+/// How many bytes the text starts with that stand for themselves in a JSON string: no quote, no backslash, no control
+/// character.
+#[inline]
+pub(super) fn plain_len(text: &[u8]) -> usize {
+    // Keys and words of prose between quotes end soon.
+    text.first_chunk().and_then(special_in).unwrap_or_else(|| plain_len_of_long(text))
+}
+
+fn plain_len_of_long(text: &[u8]) -> usize {
+    let (blocks, _) = text.as_chunks();
+    let mut at = 16 * blocks.iter().take_while(|block| is_plain(block)).count();
+    while let Some(word) = text[at..].first_chunk() {
+        if let Some(special) = special_in(word) {
+            return at + special;
+        }
+        at += 8;
+    }
+    // What is left is no whole word, but the end of the last one.
+    let last = text.len().saturating_sub(8);
+    match text.last_chunk() {
+        Some(word) => special_in(word).map_or(text.len(), |special| last + special),
+        None => text.iter().position(|byte| is_special(*byte)).unwrap_or(text.len()),
+    }
+}
+
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | ..0x20)
+}
+
+/// Whether no byte is special. One is if any of three differences is zero: that to a quote, to a backslash, and that by
+/// which it is above the control characters. Without branches, so that the compiler takes all bytes at once.
+#[inline]
+fn is_plain(block: &[u8; 16]) -> bool {
+    block.iter().fold(true, |plain, byte| {
+        plain & ((byte ^ b'"').min(byte ^ b'\\').min(byte.saturating_sub(0x1F)) != 0)
+    })
+}
+
+/// Where the first special byte stands.
+#[inline]
+fn special_in(word: &[u8; 8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    let word = u64::from_le_bytes(*word);
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    let quote = zeros(word ^ (ONES * u64::from(b'"')));
+    let backslash = zeros(word ^ (ONES * u64::from(b'\\')));
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    // The high bit of each special byte; bits above the lowest one may be wrong.
+    let special = (quote | backslash | control) & HIGH;
+    (special != 0).then(|| special.trailing_zeros() as usize / 8)
+}
+
+/// Writes a text as a JSON string.
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, special) = rest.split_at(plain_len(rest));
+        out.extend_from_slice(plain);
+        let Some((special, after)) = special.split_first() else { break };
+        write_escape(out, *special);
+        rest = after;
+    }
+    out.push(b'"');
+}
+
+fn write_escape(out: &mut Vec<u8>, special: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let escape = match special {
+        b'"' | b'\\' => special,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        control => {
+            let [high, low] = [control >> 4, control & 0xF].map(|digit| HEX[usize::from(digit)]);
+            return out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+        }
+    };
+    out.extend_from_slice(&[b'\\', escape]);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Scanner;
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_text_survives_as_a_string(text in "\\PC*|[\\x00-\\x7F\u{80}-\u{10FFFF}]*") {
+            let mut out = Vec::new();
+            write_string(&mut out, &text);
+            let written = String::from_utf8(out).unwrap();
+            prop_assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text.clone());
+            prop_assert_eq!(Scanner::new(&written).string().unwrap(), text);
+        }
+
+        #[test]
+        fn special_bytes_are_found_wherever_they_stand(plain in 0..100_usize, special in 0..=u8::MAX, rest in 0..100_usize) {
+            let text = [vec![b'~'; plain], vec![special], vec![0xC3; rest]].concat();
+            prop_assert_eq!(plain_len(&text), if is_special(special) { plain } else { text.len() });
+        }
+    }
+}

@@ -2,6 +2,9 @@
 
 use crate::a2a::Operation;
 
+/// Slots for the names of a message: more than four times as many as its 15 fields can have.
+const NAMES: usize = 128;
+
 /// A message of the protocol.
 #[derive(Debug)]
 pub struct Message {
@@ -11,6 +14,8 @@ pub struct Message {
     pub fields: &'static [Field],
     /// Index of the field by its number, plus one; 0 where there is none.
     by_number: [u8; 16],
+    /// The same by the hash of its names; where a slot is taken, the next free one.
+    by_name: [u8; NAMES],
     /// The fields that a request must have, one bit per index.
     pub required: u32,
     /// The required fields that are written even when they are unset: scalars, lists and maps.
@@ -90,12 +95,22 @@ pub struct Enum {
 
 impl Message {
     const fn new(name: &'static str, fields: &'static [Field]) -> Self {
-        let mut message =
-            Self { name, fields, by_number: [0; 16], required: 0, always_written: 0, has_map: false };
+        let mut message = Self {
+            name,
+            fields,
+            by_number: [0; 16],
+            by_name: [0; NAMES],
+            required: 0,
+            always_written: 0,
+            has_map: false,
+        };
         let mut index = 0;
         while index < fields.len() {
             let field = &fields[index];
-            message.by_number[field.number as usize] = index.to_le_bytes()[0] + 1;
+            let entry = index.to_le_bytes()[0] + 1;
+            message.by_number[field.number as usize] = entry;
+            message.call(field.json, entry);
+            message.call(field.proto, entry);
             message.has_map |= matches!(field.shape, Shape::Map);
             if field.required {
                 message.required |= 1 << index;
@@ -109,6 +124,15 @@ impl Message {
         message
     }
 
+    /// Enters a name.
+    const fn call(&mut self, name: &str, entry: u8) {
+        let mut slot = slot(name.as_bytes());
+        while self.by_name[slot] != 0 {
+            slot = (slot + 1) % NAMES;
+        }
+        self.by_name[slot] = entry;
+    }
+
     /// The index of the field with that number.
     pub fn by_number(&self, number: u32) -> Option<usize> {
         let entry = *self.by_number.get(usize::try_from(number).ok()?)?;
@@ -117,7 +141,15 @@ impl Message {
 
     /// The index of the field with that name, in camelCase or `snake_case`.
     pub fn by_name(&self, name: &str) -> Option<usize> {
-        self.fields.iter().position(|field| field.json == name || field.proto == name)
+        let mut slot = slot(name.as_bytes());
+        loop {
+            let index = usize::from(self.by_name[slot]).checked_sub(1)?;
+            let field = &self.fields[index];
+            if field.json == name || field.proto == name {
+                return Some(index);
+            }
+            slot = (slot + 1) % NAMES;
+        }
     }
 
     /// The index of the field whose name differs from this one in case alone, if at all. Letters beyond ASCII count as
@@ -129,6 +161,12 @@ impl Message {
         };
         self.fields.iter().position(same)
     }
+}
+
+/// Where a name is looked for first: names of one message seldom share their length, first and last letter.
+const fn slot(name: &[u8]) -> usize {
+    let (Some(first), Some(last)) = (name.first(), name.last()) else { return 0 };
+    (name.len() + *first as usize * 7 + *last as usize * 5) % NAMES
 }
 
 impl Enum {

@@ -4,8 +4,8 @@ mod string;
 
 use std::borrow::Cow;
 
-use self::string::plain_len;
 pub use self::string::write_string;
+use self::string::{copy_plain, plain_len};
 use super::{Cause, Error, Result};
 
 /// How deep a value may nest that is only stepped over.
@@ -42,8 +42,14 @@ impl<'a> Scanner<'a> {
             .map_err(|error| Cause::Syntax { expected: "UTF-8".into(), at: error.valid_up_to() }.into())
     }
 
+    #[inline]
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
+    }
+
+    #[inline]
+    fn left(&self) -> &'a [u8] {
+        &self.text.as_bytes()[self.at..]
     }
 
     #[cold]
@@ -84,6 +90,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// If something else comes next.
+    #[inline]
     pub fn expect(&mut self, byte: u8) -> Result<()> {
         if self.take(byte) { Ok(()) } else { Err(self.unexpected(&format!("'{}'", char::from(byte)))) }
     }
@@ -92,6 +99,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// If something else comes next.
+    #[inline]
     pub fn begin_object(&mut self) -> Result<bool> {
         if self.take(b'{') { Ok(!self.take(b'}')) } else { Err(self.other_type("an object")) }
     }
@@ -100,6 +108,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// If something else comes next.
+    #[inline]
     pub fn begin_list(&mut self) -> Result<bool> {
         if self.take(b'[') { Ok(!self.take(b']')) } else { Err(self.other_type("a list")) }
     }
@@ -123,6 +132,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// If no key and colon come next.
+    #[inline]
     pub fn key(&mut self) -> Result<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
             return Err(self.unexpected("a key"));
@@ -185,15 +195,19 @@ impl<'a> Scanner<'a> {
     /// # Errors
     /// If a value of another type comes next, or the string holds a control character, a bad escape or half a
     /// surrogate pair.
+    #[inline]
     pub fn string(&mut self) -> Result<Cow<'a, str>> {
         match self.begin_string()? {
             Begun::Whole(text) => Ok(Cow::Borrowed(text)),
-            Begun::Escaped(plain) => {
-                let mut out = plain.as_bytes().to_vec();
-                self.rest_of_string(&mut out)?;
-                String::from_utf8(out).map(Cow::Owned).map_err(|_| self.unexpected("UTF-8"))
-            }
+            Begun::Escaped(plain) => self.escaped(plain).map(Cow::Owned),
         }
+    }
+
+    /// A string that has been begun.
+    fn escaped(&mut self, plain: &str) -> Result<String> {
+        let mut out = plain.as_bytes().to_vec();
+        self.rest_of_string(&mut out)?;
+        String::from_utf8(out).map_err(|_| self.unexpected("UTF-8"))
     }
 
     /// Steps over a string up to its end or its first escape.
@@ -205,7 +219,9 @@ impl<'a> Scanner<'a> {
         if !self.take(b'"') {
             return Err(self.other_type("a string"));
         }
-        let plain = self.plain();
+        let start = self.at;
+        self.at += plain_len(self.left());
+        let plain = &self.text[start..self.at];
         if self.byte() == Some(b'"') {
             self.at += 1;
             return Ok(Begun::Whole(plain));
@@ -228,17 +244,8 @@ impl<'a> Scanner<'a> {
                 Some(_) => return Err(self.unexpected("no control character in a string")),
                 None => return Err(self.unexpected("the end of the string")),
             }
-            out.extend_from_slice(self.plain().as_bytes());
+            self.at += copy_plain(self.left(), out);
         }
-    }
-
-    /// The part of a string that needs no unescaping, from here.
-    #[inline]
-    fn plain(&mut self) -> &'a str {
-        let rest = &self.text[self.at..];
-        let length = plain_len(rest.as_bytes());
-        self.at += length;
-        &rest[..length]
     }
 
     fn escape(&mut self, out: &mut Vec<u8>) -> Result<()> {

@@ -231,12 +231,14 @@ pub fn without(wire: &[u8], number: u32) -> Result<Vec<u8>> {
 }
 
 /// Appends a field with a length. After all others, it wins over a field of the same number, or adds to a list.
+#[inline]
 pub fn append(wire: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     put_header(wire, number, bytes.len());
     wire.extend_from_slice(bytes);
 }
 
 /// Appends what stands before the bytes of a field with a length.
+#[inline]
 fn put_header(out: &mut Vec<u8>, number: u32, length: usize) {
     match (u8::try_from(number << 3 | 2), u8::try_from(length)) {
         (Ok(tag @ ..0x80), Ok(length @ ..0x80)) => out.extend_from_slice(&[tag, length]),
@@ -247,7 +249,15 @@ fn put_header(out: &mut Vec<u8>, number: u32, length: usize) {
     }
 }
 
-fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+#[inline]
+fn put_varint(out: &mut Vec<u8>, number: u64) {
+    match u8::try_from(number) {
+        Ok(byte @ ..0x80) => out.push(byte),
+        _ => put_long_varint(out, number),
+    }
+}
+
+fn put_long_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;

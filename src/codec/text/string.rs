@@ -4,11 +4,11 @@
 /// character.
 #[inline]
 pub(super) fn plain_len(text: &[u8]) -> usize {
-    // Keys and words of prose between quotes end soon.
-    text.first_chunk().and_then(special_in).unwrap_or_else(|| plain_len_of_long(text))
+    // Keys and short words end soon.
+    text.first_chunk().and_then(special_in).unwrap_or_else(|| long_plain_len(text))
 }
 
-fn plain_len_of_long(text: &[u8]) -> usize {
+fn long_plain_len(text: &[u8]) -> usize {
     let (blocks, _) = text.as_chunks();
     let mut at = 16 * blocks.iter().take_while(|block| is_plain(block)).count();
     while let Some(word) = text[at..].first_chunk() {
@@ -17,11 +17,38 @@ fn plain_len_of_long(text: &[u8]) -> usize {
         }
         at += 8;
     }
-    // What is left is no whole word, but the end of the last one.
-    let last = text.len().saturating_sub(8);
+    at + plain_end(text, at)
+}
+
+/// Appends the bytes that the text starts with and that stand for themselves; how many they are.
+#[inline]
+pub(super) fn copy_plain(text: &[u8], out: &mut Vec<u8>) -> usize {
+    let (blocks, _) = text.as_chunks();
+    let mut at = 0;
+    for block in blocks.iter().take_while(|block| is_plain(block)) {
+        out.extend_from_slice(block);
+        at += block.len();
+    }
+    while let Some(word) = text[at..].first_chunk() {
+        // Copying all of it and taking back what was too much is faster than copying a part.
+        out.extend_from_slice(word);
+        if let Some(special) = special_in(word) {
+            out.truncate(out.len() - word.len() + special);
+            return at + special;
+        }
+        at += word.len();
+    }
+    let end = plain_end(text, at);
+    out.extend_from_slice(&text[at..at + end]);
+    at + end
+}
+
+/// How many bytes stand for themselves at `at`, where fewer than a word are left; all before do.
+fn plain_end(text: &[u8], at: usize) -> usize {
+    let left = text.len() - at;
     match text.last_chunk() {
-        Some(word) => special_in(word).map_or(text.len(), |special| last + special),
-        None => text.iter().position(|byte| is_special(*byte)).unwrap_or(text.len()),
+        Some(word) => special_in(word).map_or(left, |special| special + left - word.len()),
+        None => text[at..].iter().position(|byte| is_special(*byte)).unwrap_or(left),
     }
 }
 
@@ -58,9 +85,8 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
     loop {
-        let (plain, special) = rest.split_at(plain_len(rest));
-        out.extend_from_slice(plain);
-        let Some((special, after)) = special.split_first() else { break };
+        rest = &rest[copy_plain(rest, out)..];
+        let Some((special, after)) = rest.split_first() else { break };
         write_escape(out, *special);
         rest = after;
     }
@@ -102,7 +128,10 @@ mod tests {
         #[test]
         fn special_bytes_are_found_wherever_they_stand(plain in 0..100_usize, special in 0..=u8::MAX, rest in 0..100_usize) {
             let text = [vec![b'~'; plain], vec![special], vec![0xC3; rest]].concat();
-            prop_assert_eq!(plain_len(&text), if is_special(special) { plain } else { text.len() });
+            let expected = if is_special(special) { plain } else { text.len() };
+            let mut copy = Vec::new();
+            prop_assert_eq!((plain_len(&text), copy_plain(&text, &mut copy)), (expected, expected));
+            prop_assert_eq!(&copy, &text[..expected]);
         }
     }
 }

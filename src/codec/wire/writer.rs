@@ -37,6 +37,7 @@ impl Writer {
         Ok(self.out)
     }
 
+    #[inline]
     fn check(&self) -> Result<()> {
         if self.out.len() > self.limit { Err(self.too_large()) } else { Ok(()) }
     }
@@ -50,6 +51,7 @@ impl Writer {
     ///
     /// # Errors
     /// If it nests too deep, or the whole is too large already.
+    #[inline]
     pub fn begin(&mut self, number: u32) -> Result<()> {
         if self.open.len() == DEPTH_MAX {
             return Err(Cause::TooDeep.into());
@@ -60,6 +62,7 @@ impl Writer {
     }
 
     /// Ends the nested message that was begun last.
+    #[inline]
     pub fn end(&mut self) {
         let Some(open) = self.open.last() else { return };
         match (u8::try_from(self.out.len() - open.start), open.room) {
@@ -106,6 +109,7 @@ impl Writer {
     }
 
     /// Announces that many bytes follow at once: room for all lengths is made now, while there is little to move.
+    #[inline]
     fn announce(&mut self, more: usize) -> Result<()> {
         const WORTH_IT: usize = 0x80;
         if self.out.len() + more > self.limit {
@@ -121,6 +125,7 @@ impl Writer {
     ///
     /// # Errors
     /// If the whole gets too large.
+    #[inline]
     pub fn bytes(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
         self.announce(bytes.len())?;
         append(&mut self.out, number, bytes);
@@ -131,6 +136,7 @@ impl Writer {
     ///
     /// # Errors
     /// If the whole gets too large, or `write` fails.
+    #[inline]
     pub fn with(
         &mut self,
         number: u32,
@@ -166,6 +172,7 @@ impl Writer {
     ///
     /// # Errors
     /// If the whole gets too large.
+    #[inline]
     pub fn varint(&mut self, number: u32, value: u64) -> Result<()> {
         put_varint(&mut self.out, u64::from(number << 3));
         put_varint(&mut self.out, value);
@@ -177,6 +184,7 @@ impl Writer {
     /// # Errors
     /// If the whole gets too large.
     #[expect(clippy::cast_sign_loss, reason = "protobuf writes negative numbers as their two's complement")]
+    #[inline]
     pub fn int32(&mut self, number: u32, value: i32) -> Result<()> {
         self.varint(number, i64::from(value) as u64)
     }
@@ -185,6 +193,7 @@ impl Writer {
     ///
     /// # Errors
     /// If the whole gets too large.
+    #[inline]
     pub fn double(&mut self, number: u32, value: f64) -> Result<()> {
         put_varint(&mut self.out, u64::from(number << 3 | 1));
         self.out.extend_from_slice(&value.to_le_bytes());

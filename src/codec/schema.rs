@@ -33,6 +33,8 @@ pub struct Field {
     pub json: &'static str,
     /// The name in the schema, `snake_case`, which readers of JSON accept too.
     pub proto: &'static str,
+    /// The name in JSON as it stands between two members: `,"name":`.
+    pub(super) key: &'static str,
     /// The type, of a map that of its values.
     pub kind: Kind,
     /// How many there are.

@@ -1,13 +1,9 @@
 //! `google.protobuf.Value` and `Struct`: any JSON, with every number exactly as it was written.
-//!
-//! An integral double prints as an integer. Where the double alone would print another text than was read, that text
-//! travels beside it in field [`EXACT_NUMBER`], which any other reader of protobuf skips.
 
-use std::fmt;
-use std::io::Write as _;
+mod number;
 
 use super::pieces::Pieces;
-use super::text::{Begun, Scanner, number_len, write_string};
+use super::text::{Begun, Scanner, write_string};
 use super::wire::{Fields, Value as Wire, Writer};
 use super::{Cause, DEPTH_MAX, EXACT_NUMBER, Error, Result};
 
@@ -47,7 +43,7 @@ pub(super) fn read(scan: &mut Scanner<'_>, out: &mut Writer) -> Result<()> {
         Some(b'"') => return read_text(3, scan, out),
         Some(b't' | b'f') => return out.varint(4, u64::from(scan.bool()?)),
         _ if scan.take_literal("null") => return out.varint(1, 0),
-        _ => return read_number(scan.number()?, out),
+        _ => return number::read(scan.number()?, out),
     }
     out.end();
     Ok(())
@@ -75,44 +71,6 @@ fn read_list(scan: &mut Scanner<'_>, out: &mut Writer) -> Result<()> {
         more = scan.more(b']')?;
     }
     Ok(())
-}
-
-fn read_number(text: &str, out: &mut Writer) -> Result<()> {
-    /// Natural numbers of so many digits are exact as doubles and print as they are written.
-    const SURELY_EXACT: usize = 15;
-    let number: f64 = text.parse().map_err(|_| Error::invalid("not a number"))?;
-    if !number.is_finite() {
-        return Err(Error::invalid("no double is near this number"));
-    }
-    out.double(2, number)?;
-    let natural = text.len() <= SURELY_EXACT && text.bytes().all(|byte| byte.is_ascii_digit());
-    if natural || Plain(number).to_string() == text {
-        Ok(())
-    } else {
-        out.private(EXACT_NUMBER, text.as_bytes())
-    }
-}
-
-/// How a double prints when nothing says how it was written: integers as such below 10²¹, the shortest text that reads
-/// back as the same double otherwise.
-struct Plain(f64);
-
-impl fmt::Display for Plain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Below, every whole double is an integer of 64 bits, which prints faster.
-        const WHOLE: f64 = 1e15;
-        let Self(number) = *self;
-        let magnitude = number.abs();
-        if number.fract() == 0.0 && magnitude < WHOLE && (number != 0.0 || number.is_sign_positive()) {
-            #[expect(clippy::cast_possible_truncation, reason = "whole and within range")]
-            return write!(f, "{}", number as i64);
-        }
-        if magnitude < 1e21 && (magnitude >= 1e-6 || magnitude == 0.0) {
-            write!(f, "{number}")
-        } else {
-            write!(f, "{number:e}")
-        }
-    }
 }
 
 /// Writes a `Struct` as an object: every entry, in order; duplicates travel.
@@ -200,7 +158,7 @@ pub(super) fn write(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -> Resul
         return Err(Cause::TooDeep.into());
     }
     match content {
-        Content::Number(number) => return write_number(number, exact, out),
+        Content::Number(number) => return number::write(number, exact, out),
         _ if exact.is_some() => {
             return Err(Error::invalid("the text of a number beside a value that is none"));
         }
@@ -269,23 +227,5 @@ fn write_list(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -> Result<()> 
         }
     }
     out.push(b']');
-    Ok(())
-}
-
-fn write_number(number: f64, exact: Option<&str>, out: &mut Vec<u8>) -> Result<()> {
-    match exact {
-        Some(text) => {
-            let is_number = !text.is_empty() && number_len(text.as_bytes()) == text.len();
-            let rounds = text.parse::<f64>().is_ok_and(|rounded| rounded.to_bits() == number.to_bits());
-            if !(is_number && rounds && number.is_finite()) {
-                return Err(Error::invalid("the text of a number that is not that number"));
-            }
-            out.extend_from_slice(text.as_bytes());
-        }
-        None if number.is_finite() => {
-            write!(out, "{}", Plain(number)).map_err(|_| Error::invalid("not a number"))?
-        }
-        None => return Err(Error::invalid("JSON has no infinity and no NaN")),
-    }
     Ok(())
 }

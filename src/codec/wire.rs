@@ -192,11 +192,7 @@ impl<'a> Iterator for Fields<'a> {
         if self.at >= self.wire.len() {
             return None;
         }
-        let field = self.field();
-        if field.is_err() {
-            self.at = self.wire.len();
-        }
-        Some(field)
+        Some(self.field().inspect_err(|_| self.at = self.wire.len()))
     }
 }
 

@@ -192,19 +192,12 @@ impl Object<'_> {
         pieces.last().map_or(Ok(()), |last| self.value(field, *last))
     }
 
-    /// Starts a member.
-    fn name(&mut self, name: &str) {
-        if !self.empty {
-            self.out.push(b',');
-        }
-        self.empty = false;
-        write_string(self.out, name);
-        self.out.push(b':');
-    }
-
+    /// Starts a member that the schema knows.
     fn key(&mut self, index: usize) {
         self.seen |= 1 << index;
-        self.name(self.message.fields[index].json);
+        let key = self.message.fields[index].key.as_bytes();
+        self.out.extend_from_slice(if self.empty { &key[1..] } else { key });
+        self.empty = false;
     }
 
     fn value(&mut self, field: &'static Field, wire: Wire<'_>) -> Result<()> {
@@ -239,7 +232,11 @@ impl Object<'_> {
     /// By name; a number without a name in this version as it is.
     fn enumerated(&mut self, list: &'static Enum, number: i32) -> Result<()> {
         match list.name(number) {
-            Some(name) => write_string(self.out, name),
+            Some(name) => {
+                self.out.push(b'"');
+                self.out.extend_from_slice(name.as_bytes());
+                self.out.push(b'"');
+            }
             None => return self.number(number),
         }
         Ok(())
@@ -257,7 +254,12 @@ impl Object<'_> {
             if let Some(index) = self.message.by_name_ignoring_case(key) {
                 self.carry_enum(index, key, &value).map_err(|error| error.within(key))?;
             }
-            self.name(key);
+            if !self.empty {
+                self.out.push(b',');
+            }
+            self.empty = false;
+            write_string(self.out, key);
+            self.out.push(b':');
             value::write(&value, self.depth + 3, self.out).map_err(|error| error.within(key))?;
         }
         Ok(())

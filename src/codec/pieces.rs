@@ -24,6 +24,7 @@ impl<'a> Pieces<'a> {
     }
 
     /// The fields of all pieces, in the order of the wire.
+    #[inline]
     pub(super) fn fields(&self) -> impl Iterator<Item = Result<Field<'a>>> {
         let mut piece = Fields::new(self.first);
         let mut more = self.more.iter();
@@ -39,6 +40,7 @@ impl<'a> Pieces<'a> {
 }
 
 impl<'a> From<&'a [u8]> for Pieces<'a> {
+    #[inline]
     fn from(whole: &'a [u8]) -> Self {
         Self { first: whole, more: Vec::new() }
     }

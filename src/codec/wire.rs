@@ -5,7 +5,7 @@ mod writer;
 use std::ops::Range;
 
 pub use self::writer::Writer;
-use super::{Cause, DEPTH_MAX, Result};
+use super::{Cause, DEPTH_MAX, Error, Result};
 
 /// A value as it stands on the wire.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,10 +25,11 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// If the value is of another wire type.
+    #[inline]
     pub fn bytes(self) -> Result<&'a [u8]> {
         match self {
             Self::Len(bytes) => Ok(bytes),
-            _ => Err(Cause::Wire("a field has another wire type than its schema").into()),
+            _ => Err(broken("a field has another wire type than its schema")),
         }
     }
 
@@ -36,18 +37,20 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// If the value is of another wire type, or no UTF-8.
+    #[inline]
     pub fn text(self) -> Result<&'a str> {
-        simdutf8::basic::from_utf8(self.bytes()?).map_err(|_| Cause::Wire("a string is not UTF-8").into())
+        simdutf8::basic::from_utf8(self.bytes()?).map_err(|_| broken("a string is not UTF-8"))
     }
 
     /// A number.
     ///
     /// # Errors
     /// If the value is of another wire type.
+    #[inline]
     pub fn varint(self) -> Result<u64> {
         match self {
             Self::Varint(number) => Ok(number),
-            _ => Err(Cause::Wire("a field has another wire type than its schema").into()),
+            _ => Err(broken("a field has another wire type than its schema")),
         }
     }
 
@@ -55,10 +58,11 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// If the value is of another wire type.
+    #[inline]
     pub fn double(self) -> Result<f64> {
         match self {
             Self::Fixed64(bytes) => Ok(f64::from_le_bytes(bytes)),
-            _ => Err(Cause::Wire("a field has another wire type than its schema").into()),
+            _ => Err(broken("a field has another wire type than its schema")),
         }
     }
 
@@ -67,9 +71,15 @@ impl<'a> Value<'a> {
     /// # Errors
     /// If the value is of another wire type.
     #[expect(clippy::cast_possible_truncation, reason = "protobuf keeps the low 32 bits")]
+    #[inline]
     pub fn int32(self) -> Result<i32> {
         self.varint().map(|number| number as i32)
     }
+}
+
+#[cold]
+fn broken(what: &'static str) -> Error {
+    Cause::Wire(what).into()
 }
 
 /// One field of a message: its number, its value, and the bytes that it takes with its tag.
@@ -111,30 +121,30 @@ impl<'a> Fields<'a> {
     fn long_varint(&mut self) -> Result<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
-            let byte = *self.wire.get(self.at).ok_or(Cause::Wire("cut off within a number"))?;
+            let byte = *self.wire.get(self.at).ok_or_else(|| broken("cut off within a number"))?;
             self.at += 1;
             number |= u64::from(byte & 0x7F) << shift;
             if byte < 0x80 && (shift < 63 || byte < 2) {
                 return Ok(number);
             }
         }
-        Err(Cause::Wire("a number of more than 64 bits").into())
+        Err(broken("a number of more than 64 bits"))
     }
 
     #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
         let end = self.at.checked_add(length);
         let bytes = end.and_then(|end| self.wire.get(self.at..end));
-        let bytes = bytes.ok_or(Cause::Wire("cut off within a field"))?;
+        let bytes = bytes.ok_or_else(|| broken("cut off within a field"))?;
         self.at += length;
         Ok(bytes)
     }
 
     #[inline]
     fn tag(&mut self) -> Result<(u32, u8)> {
-        let tag = u32::try_from(self.varint()?).map_err(|_| Cause::Wire("a field number above 2^29-1"))?;
+        let tag = u32::try_from(self.varint()?).map_err(|_| broken("a field number above 2^29-1"))?;
         if tag >> 3 == 0 {
-            return Err(Cause::Wire("a field number of 0").into());
+            return Err(broken("a field number of 0"));
         }
         Ok((tag >> 3, (tag & 7) as u8))
     }
@@ -145,7 +155,7 @@ impl<'a> Fields<'a> {
             0 => self.varint().map(Value::Varint),
             1 => {
                 let bytes = self.take(8)?.first_chunk().copied();
-                bytes.map(Value::Fixed64).ok_or_else(|| Cause::Wire("cut off within a field").into())
+                bytes.map(Value::Fixed64).ok_or_else(|| broken("cut off within a field"))
             }
             2 => {
                 let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
@@ -153,7 +163,7 @@ impl<'a> Fields<'a> {
             }
             3 => self.group(number).map(|()| Value::Other),
             5 => self.take(4).map(|_| Value::Other),
-            _ => Err(Cause::Wire("an unknown wire type").into()),
+            _ => Err(broken("an unknown wire type")),
         }
     }
 
@@ -165,7 +175,7 @@ impl<'a> Fields<'a> {
             match wire_type {
                 3 => open.push(number),
                 4 if number == innermost => drop(open.pop()),
-                4 => return Err(Cause::Wire("a group ends that did not begin").into()),
+                4 => return Err(broken("a group ends that did not begin")),
                 other => drop(self.value(number, other)?),
             }
             if open.len() > DEPTH_MAX {

@@ -23,24 +23,25 @@ fn long_plain_len(text: &[u8]) -> usize {
 /// Appends the bytes that the text starts with and that stand for themselves; how many they are.
 #[inline]
 pub(super) fn copy_plain(text: &[u8], out: &mut Vec<u8>) -> usize {
-    let (blocks, _) = text.as_chunks();
-    let mut at = 0;
-    for block in blocks.iter().take_while(|block| is_plain(block)) {
-        out.extend_from_slice(block);
-        at += block.len();
-    }
-    while let Some(word) = text[at..].first_chunk() {
-        // Copying all of it and taking back what was too much is faster than copying a part.
-        out.extend_from_slice(word);
-        if let Some(special) = special_in(word) {
-            out.truncate(out.len() - word.len() + special);
-            return at + special;
-        }
-        at += word.len();
-    }
-    let end = plain_end(text, at);
-    out.extend_from_slice(&text[at..at + end]);
-    at + end
+    text.first_chunk()
+        .and_then(|word| copy_to_special(word, out))
+        .unwrap_or_else(|| copy_long_plain(text, out))
+}
+
+/// Appends a word up to a special byte, if it has one; how many bytes stand before that.
+#[inline]
+fn copy_to_special(word: &[u8; 8], out: &mut Vec<u8>) -> Option<usize> {
+    let special = special_in(word)?;
+    // Copying all of it and taking back what was too much is faster than copying a part.
+    out.extend_from_slice(word);
+    out.truncate(out.len() - word.len() + special);
+    Some(special)
+}
+
+fn copy_long_plain(text: &[u8], out: &mut Vec<u8>) -> usize {
+    let plain = long_plain_len(text);
+    out.extend_from_slice(&text[..plain]);
+    plain
 }
 
 /// How many bytes stand for themselves at `at`, where fewer than a word are left; all before do.

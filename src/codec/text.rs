@@ -5,7 +5,7 @@ mod string;
 use std::borrow::Cow;
 
 pub use self::string::write_string;
-use self::string::{copy_plain, plain_len};
+use self::string::{copy_plain, escaped, plain_len};
 use super::{Cause, Error, Result};
 
 /// How deep a value may nest that is only stepped over.
@@ -57,6 +57,11 @@ impl<'a> Scanner<'a> {
         Cause::Syntax { expected: expected.to_owned(), at: self.at }.into()
     }
 
+    #[cold]
+    fn without(&self, byte: u8) -> Error {
+        self.unexpected(&format!("'{}'", char::from(byte)))
+    }
+
     /// The first byte of the next token, or `None` at the end of the text.
     #[inline]
     pub fn peek(&mut self) -> Option<u8> {
@@ -66,6 +71,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline(never)]
     fn peek_past_space(&mut self) -> Option<u8> {
         while matches!(self.byte(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
@@ -92,7 +98,7 @@ impl<'a> Scanner<'a> {
     /// If something else comes next.
     #[inline]
     pub fn expect(&mut self, byte: u8) -> Result<()> {
-        if self.take(byte) { Ok(()) } else { Err(self.unexpected(&format!("'{}'", char::from(byte)))) }
+        if self.take(byte) { Ok(()) } else { Err(self.without(byte)) }
     }
 
     /// Steps into an object; whether it has a member.
@@ -124,8 +130,13 @@ impl<'a> Scanner<'a> {
                 self.at += 1;
                 Ok(byte == b',')
             }
-            _ => Err(self.unexpected(&format!("',' or '{}'", char::from(close)))),
+            _ => Err(self.without_end(close)),
         }
+    }
+
+    #[cold]
+    fn without_end(&self, close: u8) -> Error {
+        self.unexpected(&format!("',' or '{}'", char::from(close)))
     }
 
     /// The key of a member, past its colon.
@@ -204,6 +215,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string that has been begun.
+    #[cold]
     fn escaped(&mut self, plain: &str) -> Result<String> {
         let mut out = plain.as_bytes().to_vec();
         self.rest_of_string(&mut out)?;
@@ -235,37 +247,24 @@ impl<'a> Scanner<'a> {
     /// If the string holds a control character, a bad escape or half a surrogate pair.
     pub(super) fn rest_of_string(&mut self, out: &mut Vec<u8>) -> Result<()> {
         loop {
-            match self.byte() {
-                Some(b'"') => {
+            match *self.left() {
+                [b'"', ..] => {
                     self.at += 1;
                     return Ok(());
                 }
-                Some(b'\\') => self.escape(out)?,
-                Some(_) => return Err(self.unexpected("no control character in a string")),
-                None => return Err(self.unexpected("the end of the string")),
+                [b'\\', b'u', ..] => {
+                    out.extend_from_slice(self.unicode()?.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                [b'\\', letter, ..] => {
+                    out.push(escaped(letter).ok_or_else(|| self.unexpected("an escape"))?);
+                    self.at += 2;
+                }
+                [b'\\'] => return Err(self.unexpected("an escape")),
+                [_, ..] => return Err(self.unexpected("no control character in a string")),
+                [] => return Err(self.unexpected("the end of the string")),
             }
             self.at += copy_plain(self.left(), out);
         }
-    }
-
-    fn escape(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        let escape = self.text.as_bytes().get(self.at + 1).copied();
-        let escaped = match escape {
-            Some(b'u') => {
-                out.extend_from_slice(self.unicode()?.encode_utf8(&mut [0; 4]).as_bytes());
-                return Ok(());
-            }
-            Some(byte @ (b'"' | b'\\' | b'/')) => byte,
-            Some(b'b') => 8,
-            Some(b'f') => 0xC,
-            Some(b'n') => b'\n',
-            Some(b'r') => b'\r',
-            Some(b't') => b'\t',
-            _ => return Err(self.unexpected("an escape")),
-        };
-        self.at += 2;
-        out.push(escaped);
-        Ok(())
     }
 
     fn unicode(&mut self) -> Result<char> {

@@ -81,6 +81,25 @@ fn special_in(word: &[u8; 8]) -> Option<usize> {
     (special != 0).then(|| special.trailing_zeros() as usize / 8)
 }
 
+/// What a letter behind a backslash stands for.
+#[inline]
+pub(super) fn escaped(letter: u8) -> Option<u8> {
+    /// Zero where there is no such escape: none stands for a zero byte.
+    const ESCAPED: [u8; 256] = {
+        let mut escaped = [0; 256];
+        escaped[b'"' as usize] = b'"';
+        escaped[b'/' as usize] = b'/';
+        escaped[b'\\' as usize] = b'\\';
+        escaped[b'b' as usize] = 8;
+        escaped[b'f' as usize] = 0xC;
+        escaped[b'n' as usize] = b'\n';
+        escaped[b'r' as usize] = b'\r';
+        escaped[b't' as usize] = b'\t';
+        escaped
+    };
+    Some(ESCAPED[usize::from(letter)]).filter(|escaped| *escaped != 0)
+}
+
 /// Writes a text as a JSON string.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');

@@ -12,6 +12,9 @@ pub struct Writer {
     limit: usize,
 }
 
+/// Most messages nest no deeper.
+const DEPTH_USUAL: usize = 8;
+
 /// A field whose length is not known yet.
 #[derive(Debug)]
 struct Open {
@@ -24,7 +27,7 @@ struct Open {
 impl Writer {
     /// Starts a message that may grow to `limit` bytes.
     pub fn new(limit: usize, capacity: usize) -> Self {
-        Self { out: Vec::with_capacity(capacity), open: Vec::new(), limit }
+        Self { out: Vec::with_capacity(capacity), open: Vec::with_capacity(DEPTH_USUAL), limit }
     }
 
     /// The message.

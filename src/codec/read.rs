@@ -1,5 +1,6 @@
 //! JSON text → wire bytes, in one pass.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::schema::{Enum, Field, Kind, Message, Shape};
@@ -31,6 +32,14 @@ struct Seen {
     named: u32,
     /// With a value that is not null.
     given: u32,
+}
+
+/// A member's key.
+enum Key<'a> {
+    /// Of the field with that index.
+    Known(usize),
+    /// Of no field.
+    Unknown(Cow<'a, str>),
 }
 
 /// Reads a text that is one message.
@@ -74,13 +83,12 @@ impl<'a, 's> Reader<'a, 's> {
         let mut seen = Seen::default();
         let mut more = self.scan.begin_object()?;
         while more {
-            let key = self.scan.key()?;
-            match message.by_name(&key) {
-                Some(index) => {
+            match self.key(message)? {
+                Key::Known(index) => {
                     let read = self.member(message, index, &mut seen);
                     read.map_err(|error| error.within(message.fields[index].json))?;
                 }
-                None => self.carry(message, &key).map_err(|error| error.within(&key))?,
+                Key::Unknown(key) => self.carry(message, &key).map_err(|error| error.within(&key))?,
             }
             more = self.scan.more(b'}')?;
         }
@@ -92,6 +100,20 @@ impl<'a, 's> Reader<'a, 's> {
             );
         }
         Ok(())
+    }
+
+    /// The key of a member, in its usual spelling at one glance.
+    #[inline]
+    fn key(&mut self, message: &'static Message) -> Result<Key<'a>> {
+        let start = self.scan.key_start();
+        let known =
+            start.and_then(|start| message.by_start(start, |field| self.scan.take_literal(&field.key[1..])));
+        known.map_or_else(|| self.other_key(message), |index| Ok(Key::Known(index)))
+    }
+
+    fn other_key(&mut self, message: &'static Message) -> Result<Key<'a>> {
+        let key = self.scan.key()?;
+        Ok(message.by_name(&key).map_or(Key::Unknown(key), Key::Known))
     }
 
     fn member(&mut self, message: &'static Message, index: usize, seen: &mut Seen) -> Result<()> {

@@ -2,8 +2,8 @@
 
 use crate::a2a::Operation;
 
-/// Slots for the names of a message: more than four times as many as its 15 fields can have.
-const NAMES: usize = 128;
+/// Slots for the starts of names: many more than the 15 fields that a message can have.
+const STARTS: usize = 64;
 
 /// A message of the protocol.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub struct Message {
     pub fields: &'static [Field],
     /// Index of the field by its number, plus one; 0 where there is none.
     by_number: [u8; 16],
-    /// The same by the hash of its names; where a slot is taken, the next free one.
-    by_name: [u8; NAMES],
+    /// The same by the start of its key; where a slot is taken, the next free one.
+    by_start: [u8; STARTS],
     /// The fields that a request must have, one bit per index.
     pub required: u32,
     /// The required fields that are written even when they are unset: scalars, lists and maps.
@@ -101,7 +101,7 @@ impl Message {
             name,
             fields,
             by_number: [0; 16],
-            by_name: [0; NAMES],
+            by_start: [0; STARTS],
             required: 0,
             always_written: 0,
             has_map: false,
@@ -111,8 +111,11 @@ impl Message {
             let field = &fields[index];
             let entry = index.to_le_bytes()[0] + 1;
             message.by_number[field.number as usize] = entry;
-            message.call(field.json, entry);
-            message.call(field.proto, entry);
+            let mut slot = slot(field.start());
+            while message.by_start[slot] != 0 {
+                slot = (slot + 1) % STARTS;
+            }
+            message.by_start[slot] = entry;
             message.has_map |= matches!(field.shape, Shape::Map);
             if field.required {
                 message.required |= 1 << index;
@@ -126,15 +129,6 @@ impl Message {
         message
     }
 
-    /// Enters a name.
-    const fn call(&mut self, name: &str, entry: u8) {
-        let mut slot = slot(name.as_bytes());
-        while self.by_name[slot] != 0 {
-            slot = (slot + 1) % NAMES;
-        }
-        self.by_name[slot] = entry;
-    }
-
     /// The index of the field with that number.
     pub fn by_number(&self, number: u32) -> Option<usize> {
         let entry = *self.by_number.get(usize::try_from(number).ok()?)?;
@@ -143,14 +137,19 @@ impl Message {
 
     /// The index of the field with that name, in camelCase or `snake_case`.
     pub fn by_name(&self, name: &str) -> Option<usize> {
-        let mut slot = slot(name.as_bytes());
+        self.fields.iter().position(|field| field.json == name || field.proto == name)
+    }
+
+    /// The index of the field whose key starts with these letters behind its quote, and which is the one.
+    #[inline]
+    pub(super) fn by_start(&self, start: [u8; 4], mut is_it: impl FnMut(&Field) -> bool) -> Option<usize> {
+        let mut slot = slot(start);
         loop {
-            let index = usize::from(self.by_name[slot]).checked_sub(1)?;
-            let field = &self.fields[index];
-            if field.json == name || field.proto == name {
+            let index = usize::from(self.by_start[slot]).checked_sub(1)?;
+            if is_it(&self.fields[index]) {
                 return Some(index);
             }
-            slot = (slot + 1) % NAMES;
+            slot = (slot + 1) % STARTS;
         }
     }
 
@@ -165,10 +164,18 @@ impl Message {
     }
 }
 
-/// Where a name is looked for first: names of one message seldom share their length, first and last letter.
-const fn slot(name: &[u8]) -> usize {
-    let (Some(first), Some(last)) = (name.first(), name.last()) else { return 0 };
-    (name.len() + *first as usize * 7 + *last as usize * 5) % NAMES
+impl Field {
+    /// The first letters of its key behind the quote: of a short name, with what follows it.
+    const fn start(&self) -> [u8; 4] {
+        let key = self.key.as_bytes();
+        [key[2], key[3], key[4], key[5]]
+    }
+}
+
+/// Where the fields whose keys start so are looked for first (Knuth's multiplicative hash, of which the upper bits are the
+/// best).
+const fn slot(start: [u8; 4]) -> usize {
+    (u32::from_le_bytes(start).wrapping_mul(0x9E37_79B1) >> 26) as usize % STARTS
 }
 
 impl Enum {

@@ -153,6 +153,13 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
+    /// The four bytes behind the next one, which of a key is its quote.
+    #[inline]
+    pub(super) fn key_start(&mut self) -> Option<[u8; 4]> {
+        self.peek();
+        self.text.as_bytes().get(self.at + 1..)?.first_chunk().copied()
+    }
+
     /// Checks that the text is over.
     ///
     /// # Errors
@@ -165,6 +172,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps over a literal if it comes next.
+    #[inline]
     pub fn take_literal(&mut self, literal: &str) -> bool {
         self.peek();
         let found = self.text.as_bytes()[self.at..].starts_with(literal.as_bytes());

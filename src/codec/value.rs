@@ -134,16 +134,19 @@ pub(super) fn text<'a>(wire: &Pieces<'a>) -> Result<Option<&'a str>> {
 /// A `Value`: what it holds, and the exact text of a number.
 struct Parsed<'a> {
     content: Content<'a>,
+    /// Whether that is a message of which only the last piece is here.
+    in_pieces: bool,
     exact: Option<&'a str>,
 }
 
-/// What a `Value` holds: of several kinds the last, of one kind in pieces all of them.
+/// What a `Value` holds: of several kinds the last.
+#[derive(Clone, Copy)]
 enum Content<'a> {
     Bool(bool),
-    List(Pieces<'a>),
+    List(&'a [u8]),
     Null,
     Number(f64),
-    Struct(Pieces<'a>),
+    Struct(&'a [u8]),
     Text(&'a str),
 }
 
@@ -152,7 +155,7 @@ pub(super) fn write(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -> Resul
     if depth > DEPTH_MAX {
         return Err(Cause::TooDeep.into());
     }
-    let Parsed { content, exact } = Parsed::read(wire)?;
+    let Parsed { content, in_pieces, exact } = Parsed::read(wire)?;
     if exact.is_some() && depth == DEPTH_MAX {
         // As deep as a reader that steps over the text allows.
         return Err(Cause::TooDeep.into());
@@ -164,23 +167,27 @@ pub(super) fn write(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -> Resul
         }
         Content::Bool(true) => out.extend_from_slice(b"true"),
         Content::Bool(false) => out.extend_from_slice(b"false"),
-        Content::List(list) => write_list(&list, depth + 1, out)?,
+        Content::List(_) if in_pieces => write_list(&last_pieces(wire)?, depth + 1, out)?,
+        Content::List(list) => write_list(&list.into(), depth + 1, out)?,
         Content::Null => out.extend_from_slice(b"null"),
-        Content::Struct(entries) => write_struct(&entries, depth + 1, out)?,
+        Content::Struct(_) if in_pieces => write_struct(&last_pieces(wire)?, depth + 1, out)?,
+        Content::Struct(entries) => write_struct(&entries.into(), depth + 1, out)?,
         Content::Text(text) => write_string(out, text),
     }
     Ok(())
 }
 
 impl<'a> Parsed<'a> {
+    #[inline]
     fn read(wire: &Pieces<'a>) -> Result<Self> {
-        let mut parsed = Self { content: Content::Null, exact: None };
+        let mut parsed = Self { content: Content::Null, in_pieces: false, exact: None };
         for field in wire.fields() {
             let field = field?;
             if field.number == EXACT_NUMBER {
                 parsed.exact = Some(field.value.text()?);
-            } else {
-                parsed.content = parsed.content.then(field.number, field.value)?;
+            } else if let Some(content) = Content::read(field.number, field.value)? {
+                parsed.in_pieces = content.goes_on(parsed.content);
+                parsed.content = content;
             }
         }
         Ok(parsed)
@@ -188,26 +195,42 @@ impl<'a> Parsed<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// What a `Value` holds after one more field.
-    fn then(self, number: u32, wire: Wire<'a>) -> Result<Self> {
-        Ok(match number {
+    /// What a field says that a `Value` holds; nothing if it has another purpose.
+    #[inline]
+    fn read(number: u32, wire: Wire<'a>) -> Result<Option<Self>> {
+        Ok(Some(match number {
             1 => wire.varint().map(|_| Self::Null)?,
             2 => Self::Number(wire.double()?),
             3 => Self::Text(wire.text()?),
             4 => Self::Bool(wire.varint()? != 0),
-            5 => {
-                let mut whole = if let Self::Struct(whole) = self { whole } else { Pieces::default() };
-                whole.push(wire.bytes()?);
-                Self::Struct(whole)
-            }
-            6 => {
-                let mut whole = if let Self::List(whole) = self { whole } else { Pieces::default() };
-                whole.push(wire.bytes()?);
-                Self::List(whole)
-            }
-            _ => self,
-        })
+            5 => Self::Struct(wire.bytes()?),
+            6 => Self::List(wire.bytes()?),
+            _ => return Ok(None),
+        }))
     }
+
+    /// Whether it is one more piece of the message that was there before.
+    fn goes_on(self, before: Self) -> bool {
+        matches!((before, self), (Self::List(_), Self::List(_)) | (Self::Struct(_), Self::Struct(_)))
+    }
+}
+
+/// The pieces of the message that a `Value` holds in the end.
+fn last_pieces<'a>(wire: &Pieces<'a>) -> Result<Pieces<'a>> {
+    let (mut pieces, mut before) = (Pieces::default(), Content::Null);
+    for field in wire.fields() {
+        let field = field?;
+        if let Some(content) = Content::read(field.number, field.value)? {
+            if !content.goes_on(before) {
+                pieces = Pieces::default();
+            }
+            if let Content::List(piece) | Content::Struct(piece) = content {
+                pieces.push(piece);
+            }
+            before = content;
+        }
+    }
+    Ok(pieces)
 }
 
 fn write_list(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -> Result<()> {

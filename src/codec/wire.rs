@@ -107,7 +107,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Most numbers have one byte.
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64> {
         match self.wire.get(self.at) {
             Some(byte @ ..0x80) => {
@@ -131,7 +131,7 @@ impl<'a> Fields<'a> {
         Err(broken("a number of more than 64 bits"))
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
         let end = self.at.checked_add(length);
         let bytes = end.and_then(|end| self.wire.get(self.at..end));
@@ -140,7 +140,7 @@ impl<'a> Fields<'a> {
         Ok(bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     fn tag(&mut self) -> Result<(u32, u8)> {
         let tag = u32::try_from(self.varint()?).map_err(|_| broken("a field number above 2^29-1"))?;
         if tag >> 3 == 0 {
@@ -149,7 +149,7 @@ impl<'a> Fields<'a> {
         Ok((tag >> 3, (tag & 7) as u8))
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self, number: u32, wire_type: u8) -> Result<Value<'a>> {
         match wire_type {
             0 => self.varint().map(Value::Varint),
@@ -185,7 +185,7 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn field(&mut self) -> Result<Field<'a>> {
         let start = self.at;
         let (number, wire_type) = self.tag()?;
@@ -197,7 +197,8 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>>;
 
-    #[inline]
+    // Inlined with all that it calls: a field that is moved costs more than one that is read.
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.at >= self.wire.len() {
             return None;

@@ -4,6 +4,7 @@ mod string;
 
 use std::borrow::Cow;
 
+pub(super) use self::string::Utf8;
 pub use self::string::write_string;
 use self::string::{copy_plain, escaped, plain_len};
 use super::{Cause, Error, Result};

@@ -3,8 +3,8 @@
 mod number;
 
 use super::pieces::Pieces;
-use super::text::{Begun, Scanner, write_string};
-use super::wire::{Fields, Value as Wire, Writer};
+use super::text::{Begun, Scanner, Utf8};
+use super::wire::{Field, Fields, Value as Wire, Writer};
 use super::{Cause, DEPTH_MAX, EXACT_NUMBER, Error, Result};
 
 /// Reads an object into a `Struct` that has been begun.
@@ -79,14 +79,16 @@ pub(super) fn write_struct(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -
         return Err(Cause::TooDeep.into());
     }
     out.push(b'{');
-    for (index, entry) in entries(wire).enumerate() {
-        let Entry { key, value } = entry?;
-        if index > 0 {
+    let mut empty = true;
+    for field in wire.fields() {
+        let Some(Entry { key, value }) = Entry::read(field?)? else { continue };
+        if !empty {
             out.push(b',');
         }
-        write_string(out, key);
+        empty = false;
+        key.write(out);
         out.push(b':');
-        write(&value, depth + 2, out).map_err(|error| error.within(key))?;
+        write(&value, depth + 2, out).map_err(|error| error.within(key.as_str()))?;
     }
     out.push(b'}');
     Ok(())
@@ -94,39 +96,35 @@ pub(super) fn write_struct(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -
 
 /// An entry of a `Struct`.
 pub(super) struct Entry<'a> {
-    pub(super) key: &'a str,
+    pub(super) key: Utf8<'a>,
     /// A `Value`.
     pub(super) value: Pieces<'a>,
 }
 
 impl<'a> Entry<'a> {
-    fn read(wire: &'a [u8]) -> Result<Self> {
-        let mut entry = Self { key: "", value: Pieces::default() };
-        for field in Fields::new(wire) {
+    /// Reads a field of a `Struct`, if it is an entry.
+    #[inline]
+    pub(super) fn read(field: Field<'a>) -> Result<Option<Self>> {
+        if field.number != 1 {
+            return Ok(None);
+        }
+        let mut entry = Self { key: Utf8::default(), value: Pieces::default() };
+        for field in Fields::new(field.value.bytes()?) {
             let field = field?;
             match field.number {
-                1 => entry.key = field.value.text()?,
+                1 => entry.key = field.value.utf8()?,
                 2 => entry.value.push(field.value.bytes()?),
                 _ => {}
             }
         }
-        Ok(entry)
+        Ok(Some(entry))
     }
-}
-
-/// The entries of a `Struct`, in order.
-pub(super) fn entries<'a>(wire: &Pieces<'a>) -> impl Iterator<Item = Result<Entry<'a>>> {
-    wire.fields().filter_map(|field| match field {
-        Ok(field) if field.number == 1 => Some(field.value.bytes().and_then(Entry::read)),
-        Ok(_) => None,
-        Err(error) => Some(Err(error)),
-    })
 }
 
 /// The text of a `Value` that is one.
 pub(super) fn text<'a>(wire: &Pieces<'a>) -> Result<Option<&'a str>> {
     Ok(match Parsed::read(wire)?.content {
-        Content::Text(text) => Some(text),
+        Content::Text(text) => Some(text.as_str()),
         _ => None,
     })
 }
@@ -147,7 +145,7 @@ enum Content<'a> {
     Null,
     Number(f64),
     Struct(&'a [u8]),
-    Text(&'a str),
+    Text(Utf8<'a>),
 }
 
 /// Writes a `Value` as JSON. `depth` is how many messages it is nested in.
@@ -172,7 +170,7 @@ pub(super) fn write(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -> Resul
         Content::Null => out.extend_from_slice(b"null"),
         Content::Struct(_) if in_pieces => write_struct(&last_pieces(wire)?, depth + 1, out)?,
         Content::Struct(entries) => write_struct(&entries.into(), depth + 1, out)?,
-        Content::Text(text) => write_string(out, text),
+        Content::Text(text) => text.write(out),
     }
     Ok(())
 }
@@ -201,7 +199,7 @@ impl<'a> Content<'a> {
         Ok(Some(match number {
             1 => wire.varint().map(|_| Self::Null)?,
             2 => Self::Number(wire.double()?),
-            3 => Self::Text(wire.text()?),
+            3 => Self::Text(wire.utf8()?),
             4 => Self::Bool(wire.varint()? != 0),
             5 => Self::Struct(wire.bytes()?),
             6 => Self::List(wire.bytes()?),

@@ -5,6 +5,7 @@ mod writer;
 use std::ops::Range;
 
 pub use self::writer::Writer;
+use super::text::Utf8;
 use super::{Cause, DEPTH_MAX, Error, Result};
 
 /// A value as it stands on the wire.
@@ -40,6 +41,15 @@ impl<'a> Value<'a> {
     #[inline]
     pub fn text(self) -> Result<&'a str> {
         simdutf8::basic::from_utf8(self.bytes()?).map_err(|_| broken("a string is not UTF-8"))
+    }
+
+    /// A text that is to be written.
+    ///
+    /// # Errors
+    /// If the value is of another wire type, or no UTF-8.
+    #[inline]
+    pub(super) fn utf8(self) -> Result<Utf8<'a>> {
+        Utf8::new(self.bytes()?).ok_or_else(|| broken("a string is not UTF-8"))
     }
 
     /// A number.

@@ -211,7 +211,7 @@ impl Object<'_> {
             }
             Kind::Enum(list) => self.enumerated(list, wire.int32()?)?,
             Kind::Int32 => self.number(wire.int32()?)?,
-            Kind::String => write_string(self.out, wire.text()?),
+            Kind::String => wire.utf8()?.write(self.out),
             Kind::Message(_) | Kind::Struct | Kind::Timestamp | Kind::Value => {
                 return self.nested(field.kind, &wire.bytes()?.into());
             }
@@ -249,8 +249,9 @@ impl Object<'_> {
     /// Writes members that the schema does not know, unless a name is, but for case, one that it does: nothing may be
     /// smuggled past who looks at the known fields.
     fn carry(&mut self, wire: &[u8]) -> Result<()> {
-        for entry in value::entries(&wire.into()) {
-            let Entry { key, value } = entry?;
+        for field in Fields::new(wire) {
+            let Some(Entry { key, value }) = Entry::read(field?)? else { continue };
+            let key = key.as_str();
             if let Some(index) = self.message.by_name_ignoring_case(key) {
                 self.carry_enum(index, key, &value).map_err(|error| error.within(key))?;
             }

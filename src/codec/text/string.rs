@@ -100,10 +100,35 @@ pub(super) fn escaped(letter: u8) -> Option<u8> {
     Some(ESCAPED[usize::from(letter)]).filter(|escaped| *escaped != 0)
 }
 
+/// Bytes that are known to be UTF-8. To make a `str` of them would take a look at each byte of a short text.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in super::super) struct Utf8<'a>(&'a [u8]);
+
+impl<'a> Utf8<'a> {
+    /// The same bytes, if they are a text.
+    #[inline]
+    pub(in super::super) fn new(bytes: &'a [u8]) -> Option<Self> {
+        (bytes.is_ascii() || simdutf8::basic::from_utf8(bytes).is_ok()).then_some(Self(bytes))
+    }
+
+    /// As a `str`.
+    pub(in super::super) fn as_str(self) -> &'a str {
+        str::from_utf8(self.0).unwrap_or_default()
+    }
+
+    /// Writes the text as a JSON string.
+    pub(in super::super) fn write(self, out: &mut Vec<u8>) {
+        write_bytes(out, self.0);
+    }
+}
+
 /// Writes a text as a JSON string.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    write_bytes(out, text.as_bytes());
+}
+
+fn write_bytes(out: &mut Vec<u8>, mut rest: &[u8]) {
     out.push(b'"');
-    let mut rest = text.as_bytes();
     loop {
         rest = &rest[copy_plain(rest, out)..];
         let Some((special, after)) = rest.split_first() else { break };

@@ -245,6 +245,18 @@ mod tests {
     }
 
     #[test]
+    fn every_key_is_found_by_its_start() {
+        for message in [&AGENT_CARD, &LIST_TASKS_REQUEST, &MESSAGE, &PART, &SECURITY_SCHEME, &TASK] {
+            for (index, field) in message.fields.iter().enumerate() {
+                let key = format!("{}: 1", field.json).replace(':', "\":");
+                let start = *key.as_bytes().first_chunk().unwrap();
+                assert_eq!(message.by_start(start, |likely| likely.json == field.json), Some(index));
+                assert_eq!(message.by_start(start, |_| false), None);
+            }
+        }
+    }
+
+    #[test]
     fn members_of_a_oneof_are_rivals_and_optional_fields_have_none() {
         let names = |message: &Message, mask: u32| -> Vec<&str> {
             let named = message.fields.iter().enumerate();

@@ -135,7 +135,8 @@ impl Writer {
         self.check()
     }
 
-    /// Writes a field of the bytes that `write` appends, which are `least` or more. If it fails, nothing is written.
+    /// Writes a field of the bytes that `write` appends, which are `least` or more. If it fails, nothing is written, though
+    /// lengths may keep more room than they need.
     ///
     /// # Errors
     /// If the whole gets too large, or `write` fails.
@@ -214,6 +215,7 @@ mod tests {
     use proptest::prelude::*;
     use prost::Message as _;
 
+    use super::super::Fields;
     use super::*;
 
     fn nested(lengths: &[usize]) -> Vec<u8> {
@@ -246,6 +248,35 @@ mod tests {
             lengths in prop::collection::vec(prop_oneof![0..300_usize, 900..1200_usize, 16_000..17_000_usize], 0..12)
         ) {
             prop_assert!(nested(&lengths) == nested_naively(&lengths));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_appended_gets_its_length_however_little_was_announced(
+            lengths in prop::collection::vec((0..300_usize, 0..=300_usize), 1..6)
+        ) {
+            let mut writer = Writer::new(usize::MAX, 0);
+            for (length, least) in &lengths {
+                writer.begin(1).unwrap();
+                let appended = writer.with(2, *least.min(length), |out| {
+                    out.extend(std::iter::repeat_n(b'x', *length));
+                    Ok(())
+                });
+                prop_assert!(appended.is_ok());
+                prop_assert!(writer.with(3, 400, |_| Err(Error::invalid("no"))).is_err());
+            }
+            lengths.iter().for_each(|_| writer.end());
+            let lengths: Vec<usize> = lengths.iter().map(|(length, _)| *length).collect();
+            let mut fields = Vec::new();
+            let mut rest = writer.finish().unwrap();
+            while let Some(Ok(outer)) = Fields::new(&rest).next() {
+                let inner = outer.value.bytes().unwrap();
+                let field = Fields::new(inner).next().unwrap().unwrap();
+                fields.push(field.value.bytes().unwrap().len());
+                rest = inner[field.span.end..].to_vec();
+            }
+            prop_assert_eq!(fields, lengths);
         }
     }
 

@@ -107,10 +107,11 @@ fn write_message(table: &mut String, pool: &DescriptorPool, message: &MessageDes
             .sum();
         writeln!(
             table,
-            "    Field {{ number: {}, json: {:?}, proto: {:?}, kind: {kind}, shape: Shape::{shape}, rivals: {rivals}, required: {} }},",
+            "    Field {{ number: {}, json: {:?}, proto: {:?}, key: {:?}, kind: {kind}, shape: Shape::{shape}, rivals: {rivals}, required: {} }},",
             field.number(),
             field.json_name(),
             field.name(),
+            format!(",\"{}\":", field.json_name()),
             required(pool, &field)?,
         )?;
     }

@@ -79,11 +79,13 @@ enum Step {
 }
 
 impl Error {
+    #[cold]
     fn invalid(what: impl Into<String>) -> Self {
         Cause::Invalid(what.into()).into()
     }
 
     /// The same error, seen from the message that has the member.
+    #[cold]
     fn within(mut self, name: &str) -> Self {
         let shown = match name.char_indices().nth(NAME_SHOWN) {
             Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
@@ -94,6 +96,7 @@ impl Error {
     }
 
     /// The same error, seen from the list that has the element.
+    #[cold]
     fn at(mut self, index: usize) -> Self {
         self.0.path.push(Step::Index(index));
         self

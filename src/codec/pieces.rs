@@ -1,6 +1,6 @@
 //! A message in pieces: protobuf lets a field that holds a message come more than once, and then its pieces add up.
 
-use std::iter;
+use std::slice;
 
 use super::Result;
 use super::wire::{Field, Fields};
@@ -24,21 +24,34 @@ impl<'a> Pieces<'a> {
     }
 
     /// The fields of all pieces, in the order of the wire.
-    pub(super) fn fields(&self) -> impl Iterator<Item = Result<Field<'a>>> {
-        let mut piece = Fields::new(self.first);
-        let mut more = self.more.iter();
-        iter::from_fn(move || {
-            loop {
-                if let Some(field) = piece.next() {
-                    return Some(field);
-                }
-                piece = Fields::new(more.next()?);
+    #[inline]
+    pub(super) fn fields(&self) -> PiecesFields<'_, 'a> {
+        PiecesFields { piece: Fields::new(self.first), more: self.more.iter() }
+    }
+}
+
+/// The fields of a message in pieces.
+pub(super) struct PiecesFields<'p, 'a> {
+    piece: Fields<'a>,
+    more: slice::Iter<'p, &'a [u8]>,
+}
+
+impl<'a> Iterator for PiecesFields<'_, 'a> {
+    type Item = Result<Field<'a>>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(field) = self.piece.next() {
+                return Some(field);
             }
-        })
+            self.piece = Fields::new(self.more.next()?);
+        }
     }
 }
 
 impl<'a> From<&'a [u8]> for Pieces<'a> {
+    #[inline]
     fn from(whole: &'a [u8]) -> Self {
         Self { first: whole, more: Vec::new() }
     }

@@ -1,6 +1,7 @@
 //! JSON text → wire bytes, in one pass.
 
-use base64_simd::AsOut as _;
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::schema::{Enum, Field, Kind, Message, Shape};
 use super::text::{Scanner, number_len};
@@ -31,6 +32,14 @@ struct Seen {
     named: u32,
     /// With a value that is not null.
     given: u32,
+}
+
+/// A member's key.
+enum Key<'a> {
+    /// Of the field with that index.
+    Known(usize),
+    /// Of no field.
+    Unknown(Cow<'a, str>),
 }
 
 /// Reads a text that is one message.
@@ -74,13 +83,12 @@ impl<'a, 's> Reader<'a, 's> {
         let mut seen = Seen::default();
         let mut more = self.scan.begin_object()?;
         while more {
-            let key = self.scan.key()?;
-            match message.by_name(&key) {
-                Some(index) => {
+            match self.key(message)? {
+                Key::Known(index) => {
                     let read = self.member(message, index, &mut seen);
                     read.map_err(|error| error.within(message.fields[index].json))?;
                 }
-                None => self.carry(message, &key).map_err(|error| error.within(&key))?,
+                Key::Unknown(key) => self.carry(message, &key).map_err(|error| error.within(&key))?,
             }
             more = self.scan.more(b'}')?;
         }
@@ -94,6 +102,20 @@ impl<'a, 's> Reader<'a, 's> {
         Ok(())
     }
 
+    /// The key of a member, in its usual spelling at one glance.
+    #[inline]
+    fn key(&mut self, message: &'static Message) -> Result<Key<'a>> {
+        let start = self.scan.key_start();
+        let known =
+            start.and_then(|start| message.by_start(start, |field| self.scan.take_literal(&field.key[1..])));
+        known.map_or_else(|| self.other_key(message), |index| Ok(Key::Known(index)))
+    }
+
+    fn other_key(&mut self, message: &'static Message) -> Result<Key<'a>> {
+        let key = self.scan.key()?;
+        Ok(message.by_name(&key).map_or(Key::Unknown(key), Key::Known))
+    }
+
     fn member(&mut self, message: &'static Message, index: usize, seen: &mut Seen) -> Result<()> {
         let field = &message.fields[index];
         if seen.named & (1 << index) != 0 {
@@ -104,10 +126,10 @@ impl<'a, 's> Reader<'a, 's> {
         if !is_value && self.scan.peek() == Some(b'n') && self.scan.take_literal("null") {
             return Ok(());
         }
-        if let Some(rival) =
-            message.fields.iter().enumerate().find(|(at, _)| seen.given & field.rivals & (1 << at) != 0)
-        {
-            return Err(Error::invalid(format!("given beside {}, of which only one may be", rival.1.json)));
+        let rivals = seen.given & field.rivals;
+        if rivals != 0 {
+            let rival = message.fields[rivals.trailing_zeros() as usize].json;
+            return Err(Error::invalid(format!("given beside {rival}, of which only one may be")));
         }
         seen.given |= 1 << index;
         match field.shape {
@@ -129,15 +151,24 @@ impl<'a, 's> Reader<'a, 's> {
     }
 
     fn map(&mut self, field: &'static Field) -> Result<()> {
+        let mut seen = HashSet::new();
         let mut more = self.scan.begin_object()?;
         while more {
             let key = self.scan.key()?;
-            self.out.begin(field.number)?;
-            self.out.bytes(1, key.as_bytes())?;
-            self.value(2, field.kind, field).map_err(|error| error.within(&key))?;
-            self.out.end();
+            if !seen.insert(key.clone()) {
+                return Err(Error::invalid("given twice").within(&key));
+            }
+            self.entry(&key, field).map_err(|error| error.within(&key))?;
             more = self.scan.more(b'}')?;
         }
+        Ok(())
+    }
+
+    fn entry(&mut self, key: &str, field: &'static Field) -> Result<()> {
+        self.out.begin(field.number)?;
+        self.out.bytes(1, key.as_bytes())?;
+        self.value(2, field.kind, field)?;
+        self.out.end();
         Ok(())
     }
 
@@ -153,10 +184,7 @@ impl<'a, 's> Reader<'a, 's> {
                 let value = self.int32()?;
                 return self.out.int32(number, value);
             }
-            Kind::String => {
-                let value = self.scan.string()?;
-                return self.out.bytes(number, value.as_bytes());
-            }
+            Kind::String => return value::read_text(number, self.scan, &mut self.out),
             Kind::Message(_) | Kind::Struct | Kind::Timestamp | Kind::Value => self.out.begin(number)?,
         }
         match kind {
@@ -178,17 +206,22 @@ impl<'a, 's> Reader<'a, 's> {
             return Err(Error::invalid("not base64"));
         }
         let length = text.len() / 4 * 3 + text.len() % 4 * 3 / 4;
-        let decoded = self.out.fill(number, length, |room| {
-            let decoded = base64_simd::STANDARD_NO_PAD.decode(text.as_bytes(), room.as_out());
-            decoded.map(drop).map_err(|_| Error::invalid("not base64"))
+        let decoded = self.out.with(number, length, |out| {
+            let decoded = base64_simd::STANDARD_NO_PAD.decode_append(text.as_bytes(), out);
+            decoded.map_err(|_| Error::invalid("not base64"))
         });
         match decoded {
             Err(error) if matches!(error.cause(), Cause::Invalid(_)) => {}
             done => return done,
         }
-        let standard = text.replace('-', "+").replace('_', "/");
-        let decoded = base64_simd::forgiving_decode_to_vec(standard.as_bytes());
-        self.out.bytes(number, &decoded.map_err(|_| Error::invalid("not base64"))?)
+        let standard = |letter| match letter {
+            b'-' => b'+',
+            b'_' => b'/',
+            other => other,
+        };
+        let mut text: Vec<u8> = text.bytes().map(standard).collect();
+        let decoded = base64_simd::forgiving_decode_inplace(&mut text);
+        self.out.bytes(number, decoded.map_err(|_| Error::invalid("not base64"))?)
     }
 
     /// An enum by name or number. A name that this version has not heard of is carried under the field's name.

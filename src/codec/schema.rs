@@ -2,6 +2,9 @@
 
 use crate::a2a::Operation;
 
+/// Slots for the starts of names: many more than the 15 fields that a message can have.
+const STARTS: usize = 64;
+
 /// A message of the protocol.
 #[derive(Debug)]
 pub struct Message {
@@ -11,6 +14,8 @@ pub struct Message {
     pub fields: &'static [Field],
     /// Index of the field by its number, plus one; 0 where there is none.
     by_number: [u8; 16],
+    /// The same by the start of its key; where a slot is taken, the next free one.
+    by_start: [u8; STARTS],
     /// The fields that a request must have, one bit per index.
     pub required: u32,
     /// The required fields that are written even when they are unset: scalars, lists and maps.
@@ -28,6 +33,8 @@ pub struct Field {
     pub json: &'static str,
     /// The name in the schema, `snake_case`, which readers of JSON accept too.
     pub proto: &'static str,
+    /// The name in JSON as it stands between two members: `,"name":`.
+    pub(super) key: &'static str,
     /// The type, of a map that of its values.
     pub kind: Kind,
     /// How many there are.
@@ -90,12 +97,25 @@ pub struct Enum {
 
 impl Message {
     const fn new(name: &'static str, fields: &'static [Field]) -> Self {
-        let mut message =
-            Self { name, fields, by_number: [0; 16], required: 0, always_written: 0, has_map: false };
+        let mut message = Self {
+            name,
+            fields,
+            by_number: [0; 16],
+            by_start: [0; STARTS],
+            required: 0,
+            always_written: 0,
+            has_map: false,
+        };
         let mut index = 0;
         while index < fields.len() {
             let field = &fields[index];
-            message.by_number[field.number as usize] = index.to_le_bytes()[0] + 1;
+            let entry = index.to_le_bytes()[0] + 1;
+            message.by_number[field.number as usize] = entry;
+            let mut slot = slot(field.start());
+            while message.by_start[slot] != 0 {
+                slot = (slot + 1) % STARTS;
+            }
+            message.by_start[slot] = entry;
             message.has_map |= matches!(field.shape, Shape::Map);
             if field.required {
                 message.required |= 1 << index;
@@ -120,6 +140,19 @@ impl Message {
         self.fields.iter().position(|field| field.json == name || field.proto == name)
     }
 
+    /// The index of the field whose key starts with these letters behind its quote, and which is the one.
+    #[inline]
+    pub(super) fn by_start(&self, start: [u8; 4], mut is_it: impl FnMut(&Field) -> bool) -> Option<usize> {
+        let mut slot = slot(start);
+        loop {
+            let index = usize::from(self.by_start[slot]).checked_sub(1)?;
+            if is_it(&self.fields[index]) {
+                return Some(index);
+            }
+            slot = (slot + 1) % STARTS;
+        }
+    }
+
     /// The index of the field whose name differs from this one in case alone, if at all. Letters beyond ASCII count as
     /// what they are in another case: to some readers of JSON `ſ` is an `s`.
     pub fn by_name_ignoring_case(&self, name: &str) -> Option<usize> {
@@ -129,6 +162,20 @@ impl Message {
         };
         self.fields.iter().position(same)
     }
+}
+
+impl Field {
+    /// The first letters of its key behind the quote: of a short name, with what follows it.
+    const fn start(&self) -> [u8; 4] {
+        let key = self.key.as_bytes();
+        [key[2], key[3], key[4], key[5]]
+    }
+}
+
+/// Where the fields whose keys start so are looked for first (Knuth's multiplicative hash, of which the upper bits are the
+/// best).
+const fn slot(start: [u8; 4]) -> usize {
+    (u32::from_le_bytes(start).wrapping_mul(0x9E37_79B1) >> 26) as usize % STARTS
 }
 
 impl Enum {
@@ -195,6 +242,18 @@ mod tests {
         assert_eq!(TASK.by_number(2), Some(index));
         assert_eq!(TASK.by_number(0), None);
         assert_eq!(TASK.by_number(u32::MAX), None);
+    }
+
+    #[test]
+    fn every_key_is_found_by_its_start() {
+        for message in [&AGENT_CARD, &LIST_TASKS_REQUEST, &MESSAGE, &PART, &SECURITY_SCHEME, &TASK] {
+            for (index, field) in message.fields.iter().enumerate() {
+                let key = format!("{}: 1", field.json).replace(':', "\":");
+                let start = *key.as_bytes().first_chunk().unwrap();
+                assert_eq!(message.by_start(start, |likely| likely.json == field.json), Some(index));
+                assert_eq!(message.by_start(start, |_| false), None);
+            }
+        }
     }
 
     #[test]

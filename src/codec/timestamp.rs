@@ -53,14 +53,26 @@ pub(super) fn write(wire: &Pieces<'_>, out: &mut Vec<u8>) -> Result<()> {
 fn format(Timestamp { seconds, nanos }: Timestamp) -> String {
     let (year, month, day) = date(seconds.div_euclid(DAY));
     let second = seconds.rem_euclid(DAY);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let fraction = match nanos {
-        0 => String::new(),
-        nanos if nanos % 1_000_000 == 0 => format!(".{:03}", nanos / 1_000_000),
-        nanos if nanos % 1_000 == 0 => format!(".{:06}", nanos / 1_000),
-        nanos => format!(".{nanos:09}"),
+    let mut text = String::with_capacity(32);
+    let mut put = |before: char, number: i64, digits: u32| {
+        text.push(before);
+        let digit = |place| number / 10_i64.pow(place) % 10;
+        text.extend((0..digits).rev().map(|place| char::from(b'0' + digit(place).to_le_bytes()[0])));
     };
-    format!("\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z\"")
+    put('"', year, 4);
+    put('-', month, 2);
+    put('-', day, 2);
+    put('T', second / 3600, 2);
+    put(':', second / 60 % 60, 2);
+    put(':', second % 60, 2);
+    match i64::from(nanos) {
+        0 => {}
+        nanos if nanos % 1_000_000 == 0 => put('.', nanos / 1_000_000, 3),
+        nanos if nanos % 1_000 == 0 => put('.', nanos / 1_000, 6),
+        nanos => put('.', nanos, 9),
+    }
+    text.push_str("Z\"");
+    text
 }
 
 fn parse(text: &str) -> Option<Timestamp> {

@@ -1,14 +1,10 @@
 //! `google.protobuf.Value` and `Struct`: any JSON, with every number exactly as it was written.
-//!
-//! An integral double prints as an integer. Where the double alone would print another text than was read, that text
-//! travels beside it in field [`EXACT_NUMBER`], which any other reader of protobuf skips.
 
-use std::fmt;
-use std::io::Write as _;
+mod number;
 
 use super::pieces::Pieces;
-use super::text::{Scanner, number_len, write_string};
-use super::wire::{Fields, Value as Wire, Writer};
+use super::text::{Begun, Scanner, Utf8};
+use super::wire::{Field, Fields, Value as Wire, Writer};
 use super::{Cause, DEPTH_MAX, EXACT_NUMBER, Error, Result};
 
 /// Reads an object into a `Struct` that has been begun.
@@ -44,13 +40,24 @@ pub(super) fn read(scan: &mut Scanner<'_>, out: &mut Writer) -> Result<()> {
             out.begin(6)?;
             read_list(scan, out)?;
         }
-        Some(b'"') => return out.bytes(3, scan.string()?.as_bytes()),
+        Some(b'"') => return read_text(3, scan, out),
         Some(b't' | b'f') => return out.varint(4, u64::from(scan.bool()?)),
         _ if scan.take_literal("null") => return out.varint(1, 0),
-        _ => return read_number(scan.number()?, out),
+        _ => return number::read(scan.number()?, out),
     }
     out.end();
     Ok(())
+}
+
+/// Reads a string into a field, unescaped on its way.
+pub(super) fn read_text(number: u32, scan: &mut Scanner<'_>, out: &mut Writer) -> Result<()> {
+    match scan.begin_string()? {
+        Begun::Whole(text) => out.bytes(number, text.as_bytes()),
+        Begun::Escaped(plain) => out.with(number, plain.len(), |out| {
+            out.extend_from_slice(plain.as_bytes());
+            scan.rest_of_string(out)
+        }),
+    }
 }
 
 fn read_list(scan: &mut Scanner<'_>, out: &mut Writer) -> Result<()> {
@@ -66,58 +73,22 @@ fn read_list(scan: &mut Scanner<'_>, out: &mut Writer) -> Result<()> {
     Ok(())
 }
 
-fn read_number(text: &str, out: &mut Writer) -> Result<()> {
-    /// Natural numbers of so many digits are exact as doubles and print as they are written.
-    const SURELY_EXACT: usize = 15;
-    let number: f64 = text.parse().map_err(|_| Error::invalid("not a number"))?;
-    if !number.is_finite() {
-        return Err(Error::invalid("no double is near this number"));
-    }
-    out.double(2, number)?;
-    let natural = text.len() <= SURELY_EXACT && text.bytes().all(|byte| byte.is_ascii_digit());
-    if natural || Plain(number).to_string() == text {
-        Ok(())
-    } else {
-        out.private(EXACT_NUMBER, text.as_bytes())
-    }
-}
-
-/// How a double prints when nothing says how it was written: integers as such below 10²¹, the shortest text that reads
-/// back as the same double otherwise.
-struct Plain(f64);
-
-impl fmt::Display for Plain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Below, every whole double is an integer of 64 bits, which prints faster.
-        const WHOLE: f64 = 1e15;
-        let Self(number) = *self;
-        let magnitude = number.abs();
-        if number.fract() == 0.0 && magnitude < WHOLE && (number != 0.0 || number.is_sign_positive()) {
-            #[expect(clippy::cast_possible_truncation, reason = "whole and within range")]
-            return write!(f, "{}", number as i64);
-        }
-        if magnitude < 1e21 && (magnitude >= 1e-6 || magnitude == 0.0) {
-            write!(f, "{number}")
-        } else {
-            write!(f, "{number:e}")
-        }
-    }
-}
-
 /// Writes a `Struct` as an object: every entry, in order; duplicates travel.
 pub(super) fn write_struct(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -> Result<()> {
     if depth > DEPTH_MAX {
         return Err(Cause::TooDeep.into());
     }
     out.push(b'{');
-    for (index, entry) in entries(wire).enumerate() {
-        let Entry { key, value } = entry?;
-        if index > 0 {
+    let mut empty = true;
+    for field in wire.fields() {
+        let Some(Entry { key, value }) = Entry::read(field?)? else { continue };
+        if !empty {
             out.push(b',');
         }
-        write_string(out, key);
+        empty = false;
+        key.write(out);
         out.push(b':');
-        write(&value, depth + 2, out).map_err(|error| error.within(key))?;
+        write(&value, depth + 2, out).map_err(|error| error.within(key.as_str()))?;
     }
     out.push(b'}');
     Ok(())
@@ -125,39 +96,35 @@ pub(super) fn write_struct(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -
 
 /// An entry of a `Struct`.
 pub(super) struct Entry<'a> {
-    pub(super) key: &'a str,
+    pub(super) key: Utf8<'a>,
     /// A `Value`.
     pub(super) value: Pieces<'a>,
 }
 
 impl<'a> Entry<'a> {
-    fn read(wire: &'a [u8]) -> Result<Self> {
-        let mut entry = Self { key: "", value: Pieces::default() };
-        for field in Fields::new(wire) {
+    /// Reads a field of a `Struct`, if it is an entry.
+    #[inline]
+    pub(super) fn read(field: Field<'a>) -> Result<Option<Self>> {
+        if field.number != 1 {
+            return Ok(None);
+        }
+        let mut entry = Self { key: Utf8::default(), value: Pieces::default() };
+        for field in Fields::new(field.value.bytes()?) {
             let field = field?;
             match field.number {
-                1 => entry.key = field.value.text()?,
+                1 => entry.key = field.value.utf8()?,
                 2 => entry.value.push(field.value.bytes()?),
                 _ => {}
             }
         }
-        Ok(entry)
+        Ok(Some(entry))
     }
-}
-
-/// The entries of a `Struct`, in order.
-pub(super) fn entries<'a>(wire: &Pieces<'a>) -> impl Iterator<Item = Result<Entry<'a>>> {
-    wire.fields().filter_map(|field| match field {
-        Ok(field) if field.number == 1 => Some(field.value.bytes().and_then(Entry::read)),
-        Ok(_) => None,
-        Err(error) => Some(Err(error)),
-    })
 }
 
 /// The text of a `Value` that is one.
 pub(super) fn text<'a>(wire: &Pieces<'a>) -> Result<Option<&'a str>> {
     Ok(match Parsed::read(wire)?.content {
-        Content::Text(text) => Some(text),
+        Content::Text(text) => Some(text.as_str()),
         _ => None,
     })
 }
@@ -165,17 +132,20 @@ pub(super) fn text<'a>(wire: &Pieces<'a>) -> Result<Option<&'a str>> {
 /// A `Value`: what it holds, and the exact text of a number.
 struct Parsed<'a> {
     content: Content<'a>,
+    /// Whether that is a message of which only the last piece is here.
+    in_pieces: bool,
     exact: Option<&'a str>,
 }
 
-/// What a `Value` holds: of several kinds the last, of one kind in pieces all of them.
+/// What a `Value` holds: of several kinds the last.
+#[derive(Clone, Copy)]
 enum Content<'a> {
     Bool(bool),
-    List(Pieces<'a>),
+    List(&'a [u8]),
     Null,
     Number(f64),
-    Struct(Pieces<'a>),
-    Text(&'a str),
+    Struct(&'a [u8]),
+    Text(Utf8<'a>),
 }
 
 /// Writes a `Value` as JSON. `depth` is how many messages it is nested in.
@@ -183,35 +153,39 @@ pub(super) fn write(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -> Resul
     if depth > DEPTH_MAX {
         return Err(Cause::TooDeep.into());
     }
-    let Parsed { content, exact } = Parsed::read(wire)?;
+    let Parsed { content, in_pieces, exact } = Parsed::read(wire)?;
     if exact.is_some() && depth == DEPTH_MAX {
         // As deep as a reader that steps over the text allows.
         return Err(Cause::TooDeep.into());
     }
     match content {
-        Content::Number(number) => return write_number(number, exact, out),
+        Content::Number(number) => return number::write(number, exact, out),
         _ if exact.is_some() => {
             return Err(Error::invalid("the text of a number beside a value that is none"));
         }
         Content::Bool(true) => out.extend_from_slice(b"true"),
         Content::Bool(false) => out.extend_from_slice(b"false"),
-        Content::List(list) => write_list(&list, depth + 1, out)?,
+        Content::List(_) if in_pieces => write_list(&last_pieces(wire)?, depth + 1, out)?,
+        Content::List(list) => write_list(&list.into(), depth + 1, out)?,
         Content::Null => out.extend_from_slice(b"null"),
-        Content::Struct(entries) => write_struct(&entries, depth + 1, out)?,
-        Content::Text(text) => write_string(out, text),
+        Content::Struct(_) if in_pieces => write_struct(&last_pieces(wire)?, depth + 1, out)?,
+        Content::Struct(entries) => write_struct(&entries.into(), depth + 1, out)?,
+        Content::Text(text) => text.write(out),
     }
     Ok(())
 }
 
 impl<'a> Parsed<'a> {
+    #[inline]
     fn read(wire: &Pieces<'a>) -> Result<Self> {
-        let mut parsed = Self { content: Content::Null, exact: None };
+        let mut parsed = Self { content: Content::Null, in_pieces: false, exact: None };
         for field in wire.fields() {
             let field = field?;
             if field.number == EXACT_NUMBER {
                 parsed.exact = Some(field.value.text()?);
-            } else {
-                parsed.content = parsed.content.then(field.number, field.value)?;
+            } else if let Some(content) = Content::read(field.number, field.value)? {
+                parsed.in_pieces = content.goes_on(parsed.content);
+                parsed.content = content;
             }
         }
         Ok(parsed)
@@ -219,26 +193,42 @@ impl<'a> Parsed<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// What a `Value` holds after one more field.
-    fn then(self, number: u32, wire: Wire<'a>) -> Result<Self> {
-        Ok(match number {
+    /// What a field says that a `Value` holds; nothing if it has another purpose.
+    #[inline]
+    fn read(number: u32, wire: Wire<'a>) -> Result<Option<Self>> {
+        Ok(Some(match number {
             1 => wire.varint().map(|_| Self::Null)?,
             2 => Self::Number(wire.double()?),
-            3 => Self::Text(wire.text()?),
+            3 => Self::Text(wire.utf8()?),
             4 => Self::Bool(wire.varint()? != 0),
-            5 => {
-                let mut whole = if let Self::Struct(whole) = self { whole } else { Pieces::default() };
-                whole.push(wire.bytes()?);
-                Self::Struct(whole)
-            }
-            6 => {
-                let mut whole = if let Self::List(whole) = self { whole } else { Pieces::default() };
-                whole.push(wire.bytes()?);
-                Self::List(whole)
-            }
-            _ => self,
-        })
+            5 => Self::Struct(wire.bytes()?),
+            6 => Self::List(wire.bytes()?),
+            _ => return Ok(None),
+        }))
     }
+
+    /// Whether it is one more piece of the message that was there before.
+    fn goes_on(self, before: Self) -> bool {
+        matches!((before, self), (Self::List(_), Self::List(_)) | (Self::Struct(_), Self::Struct(_)))
+    }
+}
+
+/// The pieces of the message that a `Value` holds in the end.
+fn last_pieces<'a>(wire: &Pieces<'a>) -> Result<Pieces<'a>> {
+    let (mut pieces, mut before) = (Pieces::default(), Content::Null);
+    for field in wire.fields() {
+        let field = field?;
+        if let Some(content) = Content::read(field.number, field.value)? {
+            if !content.goes_on(before) {
+                pieces = Pieces::default();
+            }
+            if let Content::List(piece) | Content::Struct(piece) = content {
+                pieces.push(piece);
+            }
+            before = content;
+        }
+    }
+    Ok(pieces)
 }
 
 fn write_list(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -> Result<()> {
@@ -258,23 +248,5 @@ fn write_list(wire: &Pieces<'_>, depth: usize, out: &mut Vec<u8>) -> Result<()> 
         }
     }
     out.push(b']');
-    Ok(())
-}
-
-fn write_number(number: f64, exact: Option<&str>, out: &mut Vec<u8>) -> Result<()> {
-    match exact {
-        Some(text) => {
-            let is_number = !text.is_empty() && number_len(text.as_bytes()) == text.len();
-            let rounds = text.parse::<f64>().is_ok_and(|rounded| rounded.to_bits() == number.to_bits());
-            if !(is_number && rounds && number.is_finite()) {
-                return Err(Error::invalid("the text of a number that is not that number"));
-            }
-            out.extend_from_slice(text.as_bytes());
-        }
-        None if number.is_finite() => {
-            write!(out, "{}", Plain(number)).map_err(|_| Error::invalid("not a number"))?
-        }
-        None => return Err(Error::invalid("JSON has no infinity and no NaN")),
-    }
     Ok(())
 }

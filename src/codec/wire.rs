@@ -1,7 +1,11 @@
-//! The protobuf wire format: reading fields, writing nested messages of unknown length, and editing without decoding.
+//! The protobuf wire format: reading fields and editing without decoding here, writing in [`Writer`].
+
+mod writer;
 
 use std::ops::Range;
 
+pub use self::writer::Writer;
+use super::text::Utf8;
 use super::{Cause, DEPTH_MAX, Error, Result};
 
 /// A value as it stands on the wire.
@@ -22,10 +26,11 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// If the value is of another wire type.
+    #[inline]
     pub fn bytes(self) -> Result<&'a [u8]> {
         match self {
             Self::Len(bytes) => Ok(bytes),
-            _ => Err(Cause::Wire("a field has another wire type than its schema").into()),
+            _ => Err(broken("a field has another wire type than its schema")),
         }
     }
 
@@ -33,18 +38,29 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// If the value is of another wire type, or no UTF-8.
+    #[inline]
     pub fn text(self) -> Result<&'a str> {
-        simdutf8::basic::from_utf8(self.bytes()?).map_err(|_| Cause::Wire("a string is not UTF-8").into())
+        simdutf8::basic::from_utf8(self.bytes()?).map_err(|_| broken("a string is not UTF-8"))
+    }
+
+    /// A text that is to be written.
+    ///
+    /// # Errors
+    /// If the value is of another wire type, or no UTF-8.
+    #[inline]
+    pub(super) fn utf8(self) -> Result<Utf8<'a>> {
+        Utf8::new(self.bytes()?).ok_or_else(|| broken("a string is not UTF-8"))
     }
 
     /// A number.
     ///
     /// # Errors
     /// If the value is of another wire type.
+    #[inline]
     pub fn varint(self) -> Result<u64> {
         match self {
             Self::Varint(number) => Ok(number),
-            _ => Err(Cause::Wire("a field has another wire type than its schema").into()),
+            _ => Err(broken("a field has another wire type than its schema")),
         }
     }
 
@@ -52,10 +68,11 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// If the value is of another wire type.
+    #[inline]
     pub fn double(self) -> Result<f64> {
         match self {
             Self::Fixed64(bytes) => Ok(f64::from_le_bytes(bytes)),
-            _ => Err(Cause::Wire("a field has another wire type than its schema").into()),
+            _ => Err(broken("a field has another wire type than its schema")),
         }
     }
 
@@ -64,9 +81,15 @@ impl<'a> Value<'a> {
     /// # Errors
     /// If the value is of another wire type.
     #[expect(clippy::cast_possible_truncation, reason = "protobuf keeps the low 32 bits")]
+    #[inline]
     pub fn int32(self) -> Result<i32> {
         self.varint().map(|number| number as i32)
     }
+}
+
+#[cold]
+fn broken(what: &'static str) -> Error {
+    Cause::Wire(what).into()
 }
 
 /// One field of a message: its number, its value, and the bytes that it takes with its tag.
@@ -93,41 +116,56 @@ impl<'a> Fields<'a> {
         Self { wire, at: 0 }
     }
 
+    /// Most numbers have one byte.
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64> {
+        match self.wire.get(self.at) {
+            Some(byte @ ..0x80) => {
+                self.at += 1;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
-            let byte = *self.wire.get(self.at).ok_or(Cause::Wire("cut off within a number"))?;
+            let byte = *self.wire.get(self.at).ok_or_else(|| broken("cut off within a number"))?;
             self.at += 1;
             number |= u64::from(byte & 0x7F) << shift;
             if byte < 0x80 && (shift < 63 || byte < 2) {
                 return Ok(number);
             }
         }
-        Err(Cause::Wire("a number of more than 64 bits").into())
+        Err(broken("a number of more than 64 bits"))
     }
 
+    #[inline(always)]
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
         let end = self.at.checked_add(length);
         let bytes = end.and_then(|end| self.wire.get(self.at..end));
-        let bytes = bytes.ok_or(Cause::Wire("cut off within a field"))?;
+        let bytes = bytes.ok_or_else(|| broken("cut off within a field"))?;
         self.at += length;
         Ok(bytes)
     }
 
+    #[inline(always)]
     fn tag(&mut self) -> Result<(u32, u8)> {
-        let tag = u32::try_from(self.varint()?).map_err(|_| Cause::Wire("a field number above 2^29-1"))?;
+        let tag = u32::try_from(self.varint()?).map_err(|_| broken("a field number above 2^29-1"))?;
         if tag >> 3 == 0 {
-            return Err(Cause::Wire("a field number of 0").into());
+            return Err(broken("a field number of 0"));
         }
         Ok((tag >> 3, (tag & 7) as u8))
     }
 
+    #[inline(always)]
     fn value(&mut self, number: u32, wire_type: u8) -> Result<Value<'a>> {
         match wire_type {
             0 => self.varint().map(Value::Varint),
             1 => {
                 let bytes = self.take(8)?.first_chunk().copied();
-                bytes.map(Value::Fixed64).ok_or_else(|| Cause::Wire("cut off within a field").into())
+                bytes.map(Value::Fixed64).ok_or_else(|| broken("cut off within a field"))
             }
             2 => {
                 let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
@@ -135,7 +173,7 @@ impl<'a> Fields<'a> {
             }
             3 => self.group(number).map(|()| Value::Other),
             5 => self.take(4).map(|_| Value::Other),
-            _ => Err(Cause::Wire("an unknown wire type").into()),
+            _ => Err(broken("an unknown wire type")),
         }
     }
 
@@ -147,7 +185,7 @@ impl<'a> Fields<'a> {
             match wire_type {
                 3 => open.push(number),
                 4 if number == innermost => drop(open.pop()),
-                4 => return Err(Cause::Wire("a group ends that did not begin").into()),
+                4 => return Err(broken("a group ends that did not begin")),
                 other => drop(self.value(number, other)?),
             }
             if open.len() > DEPTH_MAX {
@@ -157,6 +195,7 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     fn field(&mut self) -> Result<Field<'a>> {
         let start = self.at;
         let (number, wire_type) = self.tag()?;
@@ -168,15 +207,13 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>>;
 
+    // Inlined with all that it calls: a field that is moved costs more than one that is read.
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.at >= self.wire.len() {
             return None;
         }
-        let field = self.field();
-        if field.is_err() {
-            self.at = self.wire.len();
-        }
-        Some(field)
+        Some(self.field().inspect_err(|_| self.at = self.wire.len()))
     }
 }
 
@@ -211,13 +248,33 @@ pub fn without(wire: &[u8], number: u32) -> Result<Vec<u8>> {
 }
 
 /// Appends a field with a length. After all others, it wins over a field of the same number, or adds to a list.
+#[inline]
 pub fn append(wire: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    put_varint(wire, u64::from(number << 3 | 2));
-    put_varint(wire, bytes.len() as u64);
+    put_header(wire, number, bytes.len());
     wire.extend_from_slice(bytes);
 }
 
-fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+/// Appends what stands before the bytes of a field with a length.
+#[inline]
+fn put_header(out: &mut Vec<u8>, number: u32, length: usize) {
+    match (u8::try_from(number << 3 | 2), u8::try_from(length)) {
+        (Ok(tag @ ..0x80), Ok(length @ ..0x80)) => out.extend_from_slice(&[tag, length]),
+        _ => {
+            put_varint(out, u64::from(number << 3 | 2));
+            put_varint(out, length as u64);
+        }
+    }
+}
+
+#[inline]
+fn put_varint(out: &mut Vec<u8>, number: u64) {
+    match u8::try_from(number) {
+        Ok(byte @ ..0x80) => out.push(byte),
+        _ => put_long_varint(out, number),
+    }
+}
+
+fn put_long_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
@@ -225,246 +282,19 @@ fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number.to_le_bytes()[0]);
 }
 
-/// How many bytes a number takes.
-fn varint_len(number: usize) -> usize {
-    (number.max(1).ilog2() / 7) as usize + 1
-}
-
-/// Writes a message front to back although the lengths of nested messages are not known yet: room for a length is left
-/// open and, where it turns out too small, what follows moves up.
-#[derive(Debug)]
-pub struct Writer {
-    out: Vec<u8>,
-    open: Vec<Open>,
-    limit: usize,
-}
-
-/// A nested message that is being written.
-#[derive(Debug)]
-struct Open {
-    /// Where its first byte stands.
-    start: usize,
-    /// How many bytes before that are left for its length.
-    room: usize,
-}
-
-impl Writer {
-    /// Starts a message that may grow to `limit` bytes.
-    pub fn new(limit: usize, capacity: usize) -> Self {
-        Self { out: Vec::with_capacity(capacity), open: Vec::new(), limit }
-    }
-
-    /// The message.
-    ///
-    /// # Errors
-    /// If it is too large: lengths may have taken more room than was left for them.
-    pub fn finish(self) -> Result<Vec<u8>> {
-        debug_assert!(self.open.is_empty());
-        self.check()?;
-        Ok(self.out)
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.out.len() > self.limit { Err(self.too_large()) } else { Ok(()) }
-    }
-
-    fn too_large(&self) -> Error {
-        Cause::TooLarge { limit: self.limit }.into()
-    }
-
-    /// Begins a nested message.
-    ///
-    /// # Errors
-    /// If it nests too deep, or the whole is too large already.
-    pub fn begin(&mut self, number: u32) -> Result<()> {
-        if self.open.len() == DEPTH_MAX {
-            return Err(Cause::TooDeep.into());
-        }
-        put_varint(&mut self.out, u64::from(number << 3 | 2));
-        self.out.push(0);
-        self.check()?;
-        self.open.push(Open { start: self.out.len(), room: 1 });
-        Ok(())
-    }
-
-    /// Ends the nested message that was begun last.
-    pub fn end(&mut self) {
-        let Some(last) = self.open.len().checked_sub(1) else { return };
-        self.make_room(last, 0);
-        let Some(Open { start, room }) = self.open.pop() else { return };
-        let mut length = self.out.len() - start;
-        for byte in &mut self.out[start - room..start] {
-            *byte = length.to_le_bytes()[0] | 0x80;
-            length >>= 7;
-        }
-        self.out[start - 1] &= 0x7F;
-    }
-
-    /// Makes sure that the length of the nested message at `index` fits once `more` bytes have come.
-    fn make_room(&mut self, index: usize, more: usize) {
-        let Open { start, room } = self.open[index];
-        let needed = varint_len(self.out.len() - start + more);
-        let Some(missing) = needed.checked_sub(room).filter(|missing| *missing > 0) else { return };
-        let end = self.out.len();
-        self.out.resize(end + missing, 0);
-        self.out.copy_within(start..end, start + missing);
-        self.open[index].room = needed;
-        for open in &mut self.open[index..] {
-            open.start += missing;
-        }
-    }
-
-    /// Announces that many bytes follow at once: room for all lengths is made now, while there is little to move.
-    fn announce(&mut self, more: usize) -> Result<()> {
-        const WORTH_IT: usize = 1024;
-        if self.out.len() + more > self.limit {
-            return Err(self.too_large());
-        }
-        if more >= WORTH_IT {
-            for index in 0..self.open.len() {
-                self.make_room(index, more);
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes a field with a length.
-    ///
-    /// # Errors
-    /// If the whole gets too large.
-    pub fn bytes(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
-        self.announce(bytes.len())?;
-        append(&mut self.out, number, bytes);
-        self.check()
-    }
-
-    /// Writes a field with a length that other readers step over, which prost counts as one more level of nesting.
-    ///
-    /// # Errors
-    /// If the message is nested as deep as allowed, or the whole gets too large.
-    pub fn private(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
-        if self.open.len() == DEPTH_MAX {
-            return Err(Cause::TooDeep.into());
-        }
-        self.bytes(number, bytes)
-    }
-
-    /// Writes a field of `length` bytes that `fill` writes into the room it is given. If that fails, nothing is written.
-    ///
-    /// # Errors
-    /// If the whole gets too large, or `fill` fails.
-    pub fn fill(
-        &mut self,
-        number: u32,
-        length: usize,
-        fill: impl FnOnce(&mut [u8]) -> Result<()>,
-    ) -> Result<()> {
-        self.announce(length)?;
-        let before = self.out.len();
-        put_varint(&mut self.out, u64::from(number << 3 | 2));
-        put_varint(&mut self.out, length as u64);
-        let start = self.out.len();
-        self.out.resize(start + length, 0);
-        if let Err(error) = fill(&mut self.out[start..]) {
-            self.out.truncate(before);
-            return Err(error);
-        }
-        self.check()
-    }
-
-    /// Writes a number.
-    ///
-    /// # Errors
-    /// If the whole gets too large.
-    pub fn varint(&mut self, number: u32, value: u64) -> Result<()> {
-        put_varint(&mut self.out, u64::from(number << 3));
-        put_varint(&mut self.out, value);
-        self.check()
-    }
-
-    /// Writes an `int32` or an enum.
-    ///
-    /// # Errors
-    /// If the whole gets too large.
-    #[expect(clippy::cast_sign_loss, reason = "protobuf writes negative numbers as their two's complement")]
-    pub fn int32(&mut self, number: u32, value: i32) -> Result<()> {
-        self.varint(number, i64::from(value) as u64)
-    }
-
-    /// Writes a double.
-    ///
-    /// # Errors
-    /// If the whole gets too large.
-    pub fn double(&mut self, number: u32, value: f64) -> Result<()> {
-        put_varint(&mut self.out, u64::from(number << 3 | 1));
-        self.out.extend_from_slice(&value.to_le_bytes());
-        self.check()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use prost::Message as _;
 
     use super::*;
 
-    fn nested(lengths: &[usize]) -> Vec<u8> {
-        let mut writer = Writer::new(usize::MAX, 0);
-        for length in lengths {
-            writer.begin(1).unwrap();
-            writer.bytes(2, &vec![b'x'; *length]).unwrap();
-        }
-        for _ in lengths {
-            writer.end();
-        }
-        writer.finish().unwrap()
-    }
-
-    /// The same, built from the inside out.
-    fn nested_naively(lengths: &[usize]) -> Vec<u8> {
-        lengths.iter().rev().fold(Vec::new(), |inner, length| {
-            let mut body = Vec::new();
-            append(&mut body, 2, &vec![b'x'; *length]);
-            body.extend(inner);
-            let mut outer = Vec::new();
-            append(&mut outer, 1, &body);
-            outer
-        })
-    }
-
     proptest! {
-        #[test]
-        fn lengths_are_right_and_short_however_messages_nest(
-            lengths in prop::collection::vec(prop_oneof![0..300_usize, 900..1200_usize, 16_000..17_000_usize], 0..12)
-        ) {
-            prop_assert!(nested(&lengths) == nested_naively(&lengths));
-        }
-
         #[test]
         fn no_bytes_make_the_reader_panic_or_disagree_with_prost(wire in prop::collection::vec(any::<u8>(), 0..64)) {
             let ours = Fields::new(&wire).all(|field| field.is_ok());
             // An empty message reads every field as unknown, so prost only checks the wire format.
             prop_assert_eq!(ours, <() as prost::Message>::decode(&wire[..]).is_ok(), "{:?}", wire);
         }
-    }
-
-    #[test]
-    fn prost_reads_every_kind_that_is_written() {
-        let mut writer = Writer::new(1000, 0);
-        writer.bytes(2, b"id").unwrap();
-        writer.int32(3, -7).unwrap();
-        let read = crate::proto::GetTaskRequest::decode(&writer.finish().unwrap()[..]).unwrap();
-        assert_eq!((read.id.as_str(), read.history_length), ("id", Some(-7)));
-    }
-
-    #[test]
-    fn what_grows_past_the_limit_is_refused_before_it_is_written() {
-        let mut writer = Writer::new(10, 0);
-        assert!(writer.bytes(1, &[0; 8]).is_ok());
-        assert_eq!(writer.varint(1, 1).unwrap_err().cause(), &Cause::TooLarge { limit: 10 });
-        let mut writer = Writer::new(10, 0);
-        assert_eq!(writer.bytes(1, &[0; 11]).unwrap_err().cause(), &Cause::TooLarge { limit: 10 });
     }
 
     #[test]

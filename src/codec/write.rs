@@ -192,19 +192,12 @@ impl Object<'_> {
         pieces.last().map_or(Ok(()), |last| self.value(field, *last))
     }
 
-    /// Starts a member.
-    fn name(&mut self, name: &str) {
-        if !self.empty {
-            self.out.push(b',');
-        }
-        self.empty = false;
-        write_string(self.out, name);
-        self.out.push(b':');
-    }
-
+    /// Starts a member that the schema knows.
     fn key(&mut self, index: usize) {
         self.seen |= 1 << index;
-        self.name(self.message.fields[index].json);
+        let key = self.message.fields[index].key.as_bytes();
+        self.out.extend_from_slice(if self.empty { &key[1..] } else { key });
+        self.empty = false;
     }
 
     fn value(&mut self, field: &'static Field, wire: Wire<'_>) -> Result<()> {
@@ -218,7 +211,7 @@ impl Object<'_> {
             }
             Kind::Enum(list) => self.enumerated(list, wire.int32()?)?,
             Kind::Int32 => self.number(wire.int32()?)?,
-            Kind::String => write_string(self.out, wire.text()?),
+            Kind::String => wire.utf8()?.write(self.out),
             Kind::Message(_) | Kind::Struct | Kind::Timestamp | Kind::Value => {
                 return self.nested(field.kind, &wire.bytes()?.into());
             }
@@ -239,7 +232,11 @@ impl Object<'_> {
     /// By name; a number without a name in this version as it is.
     fn enumerated(&mut self, list: &'static Enum, number: i32) -> Result<()> {
         match list.name(number) {
-            Some(name) => write_string(self.out, name),
+            Some(name) => {
+                self.out.push(b'"');
+                self.out.extend_from_slice(name.as_bytes());
+                self.out.push(b'"');
+            }
             None => return self.number(number),
         }
         Ok(())
@@ -252,12 +249,18 @@ impl Object<'_> {
     /// Writes members that the schema does not know, unless a name is, but for case, one that it does: nothing may be
     /// smuggled past who looks at the known fields.
     fn carry(&mut self, wire: &[u8]) -> Result<()> {
-        for entry in value::entries(&wire.into()) {
-            let Entry { key, value } = entry?;
+        for field in Fields::new(wire) {
+            let Some(Entry { key, value }) = Entry::read(field?)? else { continue };
+            let key = key.as_str();
             if let Some(index) = self.message.by_name_ignoring_case(key) {
                 self.carry_enum(index, key, &value).map_err(|error| error.within(key))?;
             }
-            self.name(key);
+            if !self.empty {
+                self.out.push(b',');
+            }
+            self.empty = false;
+            write_string(self.out, key);
+            self.out.push(b':');
             value::write(&value, self.depth + 3, self.out).map_err(|error| error.within(key))?;
         }
         Ok(())

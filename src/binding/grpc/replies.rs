@@ -44,7 +44,7 @@ impl Replies {
         while let Some(events) = &mut self.events {
             let event = match events.poll_next_unpin(cx) {
                 Poll::Ready(event) => event,
-                Poll::Pending if together.is_empty() && self.ready.is_empty() => return Poll::Pending,
+                Poll::Pending if together.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
             };
             match event {
@@ -52,8 +52,7 @@ impl Replies {
                     put_framed(&message, &mut together)
                 }
                 Some(Ok(Event::Data(message))) => {
-                    self.ready
-                        .extend(Some(mem::take(&mut together).freeze()).filter(|bytes| !bytes.is_empty()));
+                    self.put(mem::take(&mut together));
                     self.ready.extend(framed(message));
                     break;
                 }
@@ -65,8 +64,14 @@ impl Replies {
                 break;
             }
         }
-        self.ready.extend(Some(together.freeze()).filter(|bytes| !bytes.is_empty()));
+        self.put(together);
         Poll::Ready(())
+    }
+
+    fn put(&mut self, together: BytesMut) {
+        if !together.is_empty() {
+            self.ready.push_back(together.freeze());
+        }
     }
 
     fn end(&mut self, status: HeaderMap) {
@@ -99,4 +104,56 @@ fn ok(params: &Params) -> HeaderMap {
     let mut trailers = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]);
     params.append_to(&mut trailers);
     trailers
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body_util::BodyStream;
+
+    use super::*;
+    use crate::a2a::Reason;
+    use crate::net::budget::Budget;
+    use crate::telemetry::{Direction, Metrics};
+
+    /// The lengths of the pieces, and the status behind them.
+    async fn frames(events: Vec<Result<Event, Fault>>) -> (Vec<usize>, HeaderMap) {
+        let edge = Edge {
+            direction: Direction::Inbound,
+            limit: 1 << 20,
+            budget: Budget::new(1 << 20),
+            metrics: Metrics::default(),
+        };
+        let body = a2a::Body::Events(stream::iter(events).boxed());
+        let whole = Replies::new(body, edge, false);
+        let (mut lengths, mut status) = (Vec::new(), HeaderMap::new());
+        let mut frames = BodyStream::new(whole);
+        while let Some(frame) = frames.next().await {
+            match frame.unwrap().into_data() {
+                Ok(data) => lengths.push(data.len()),
+                Err(frame) => status = frame.into_trailers().unwrap(),
+            }
+        }
+        (lengths, status)
+    }
+
+    fn event(length: usize) -> Result<Event, Fault> {
+        Ok(Event::Data(Bytes::from(vec![7; length])))
+    }
+
+    #[tokio::test]
+    async fn small_events_leave_together_and_large_ones_apart_but_in_order() {
+        let (lengths, status) = frames(vec![event(10), event(20), event(SMALL + 1), event(30)]).await;
+        assert_eq!(lengths, [5 + 10 + 5 + 20, 5, SMALL + 1, 5 + 30]);
+        assert_eq!(status[GRPC_STATUS], "0");
+        let (lengths, _) = frames((0..6).map(|_| event(SMALL - 5)).collect()).await;
+        assert_eq!(lengths, [TOGETHER, 2 * SMALL], "not all at once");
+    }
+
+    #[tokio::test]
+    async fn what_was_there_before_a_fault_is_sent_before_it() {
+        let fault = Fault::new(Reason::StreamBroken, "it broke");
+        let (lengths, status) = frames(vec![event(10), Err(fault)]).await;
+        assert_eq!((lengths, &status[GRPC_STATUS]), (vec![15], &HeaderValue::from_static("14")));
+    }
 }

@@ -99,6 +99,21 @@ async fn the_head_comes_before_the_caller_loses_patience() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn events_that_are_ready_together_leave_in_one_piece_and_nobody_waits_for_more() {
+    let response = ask(STREAM, |_| {
+        let slow = stream::once(sleep(Duration::from_secs(1))).map(|()| task());
+        let events = stream::iter([task(), task(), task()]).chain(slow).boxed();
+        async { Ok(Reply { params: Params::default(), body: a2a::Body::Events(events) }) }.boxed()
+    });
+    let mut body = response.await.into_body();
+    let started = Instant::now();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!((&first[..], started.elapsed()), (EVENT.repeat(3).as_bytes(), Duration::ZERO));
+    let second = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!((&second[..], started.elapsed()), (EVENT.as_bytes(), Duration::from_secs(1)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fault_ends_the_stream_as_an_event() {
     let events = || stream::iter([task(), Err(Fault::new(Reason::StreamBroken, "broke")), task()]).boxed();
     let text = ask_for_events(events).await;

@@ -2,7 +2,6 @@
 //! the message is written once more field by field, merged by protobuf's rules.
 
 use std::collections::HashSet;
-use std::io::Write as _;
 
 use super::pieces::Pieces;
 use super::schema::{Enum, Field, Kind, Message, Shape};
@@ -209,8 +208,8 @@ impl Object<'_> {
                 base64_simd::STANDARD.encode_append(wire.bytes()?, self.out);
                 self.out.push(b'"');
             }
-            Kind::Enum(list) => self.enumerated(list, wire.int32()?)?,
-            Kind::Int32 => self.number(wire.int32()?)?,
+            Kind::Enum(list) => self.enumerated(list, wire.int32()?),
+            Kind::Int32 => self.number(wire.int32()?),
             Kind::String => wire.utf8()?.write(self.out),
             Kind::Message(_) | Kind::Struct | Kind::Timestamp | Kind::Value => {
                 return self.nested(field.kind, &wire.bytes()?.into());
@@ -230,20 +229,19 @@ impl Object<'_> {
     }
 
     /// By name; a number without a name in this version as it is.
-    fn enumerated(&mut self, list: &'static Enum, number: i32) -> Result<()> {
+    fn enumerated(&mut self, list: &'static Enum, number: i32) {
         match list.name(number) {
             Some(name) => {
                 self.out.push(b'"');
                 self.out.extend_from_slice(name.as_bytes());
                 self.out.push(b'"');
             }
-            None => return self.number(number),
+            None => self.number(number),
         }
-        Ok(())
     }
 
-    fn number(&mut self, number: i32) -> Result<()> {
-        write!(self.out, "{number}").map_err(|_| Error::invalid("not a number"))
+    fn number(&mut self, number: i32) {
+        self.out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     }
 
     /// Writes members that the schema does not know, unless a name is, but for case, one that it does: nothing may be

@@ -25,8 +25,10 @@ pub struct Edge {
     pub direction: Direction,
     /// The most bytes of a message, as JSON and in canonical form.
     pub limit: usize,
-    /// The memory that bodies may take.
-    pub budget: Budget,
+    /// The memory that bodies of requests may take. A call may hold it until it is answered, so answers have their own.
+    pub requests: Budget,
+    /// The memory that bodies of answers may take.
+    pub replies: Budget,
     /// Where bytes and refusals are counted.
     pub metrics: Metrics,
 }

@@ -57,8 +57,9 @@ impl Parts {
         let tls = Tls::new(self.identity.clone(), self.clock.clone())
             .map_err(|error| StartError::Config(format!("TLS 1.3 cannot be set up: {error}")))?;
         let window = u32::try_from(config.limits.stream_window).unwrap_or(u32::MAX >> 1);
-        let edges =
-            Edges { limit: config.limits.message, budget: Budget::new(config.limits.buffered), metrics };
+        let half = config.limits.buffered / 2;
+        let (requests, replies) = (Budget::new(half), Budget::new(half));
+        let edges = Edges { limit: config.limits.message, requests, replies, metrics };
         let mut listeners = Listeners {
             addresses: super::Addresses::default(),
             tasks: Vec::new(),
@@ -199,13 +200,20 @@ impl Parts {
 /// What the edges of both directions share.
 struct Edges {
     limit: usize,
-    budget: Budget,
+    requests: Budget,
+    replies: Budget,
     metrics: Metrics,
 }
 
 impl Edges {
     fn of(&self, direction: Direction) -> Edge {
-        Edge { direction, limit: self.limit, budget: self.budget.clone(), metrics: self.metrics.clone() }
+        Edge {
+            direction,
+            limit: self.limit,
+            requests: self.requests.clone(),
+            replies: self.replies.clone(),
+            metrics: self.metrics.clone(),
+        }
     }
 }
 

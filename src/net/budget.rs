@@ -1,4 +1,5 @@
-//! The memory that bodies may take over all calls together: who finds none waits, and is told so when it takes too long.
+//! The memory that bodies of one kind, requests or answers, may take over all calls together: who finds none waits, and is
+//! told so when it takes too long.
 //!
 //! Bodies that are half read could wait for each other for ever. So one of them at a time may overdraw: it is read to its
 //! end whatever that takes, and gives all of it back.

@@ -129,7 +129,7 @@ async fn connections_to_an_agent_are_used_again_and_one_that_it_closes_costs_no_
 
 #[tokio::test]
 async fn a_call_that_finds_no_memory_is_told_to_come_back() {
-    let limits = json!({"limits": {"message": "64KiB", "buffered": "64KiB"}});
+    let limits = json!({"limits": {"message": "64KiB", "buffered": "128KiB"}});
     let mut pair = Pair::with(limits, json!({})).await;
     let large = say(&"x".repeat(50 << 10));
     let (mut first, request) = pair.begin("SendMessage", &large).await;
@@ -145,6 +145,18 @@ async fn a_call_that_finds_no_memory_is_told_to_come_back() {
     let (mut fourth, request) = pair.begin("SendMessage", &large).await;
     request.result(&message("x")).await;
     assert!(fourth.answer().await.body.contains("result"));
+}
+
+#[tokio::test]
+async fn requests_that_take_all_memory_leave_room_for_their_answers() {
+    let limits = json!({"limits": {"message": "64KiB", "buffered": "128KiB"}});
+    let pair = Pair::with(limits, json!({})).await;
+    let _answering = pair.agent.always(|_| message("x"));
+    let large = say(&"x".repeat(60 << 10));
+    let calls = (0..6).map(|_| pair.planner.call("currency", "SendMessage", &large));
+    for answer in futures_util::future::join_all(calls).await {
+        assert!(answer.body.contains("result"), "{}", answer.body);
+    }
 }
 
 /// The next piece of a body.

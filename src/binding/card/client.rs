@@ -100,7 +100,7 @@ impl Client {
 
     async fn read(&self, response: Response<Answer>, path: &'static str) -> Result<Reply, Fault> {
         let (head, body) = response.into_parts();
-        let (body, _held) = self.edge.budget.count(body);
+        let (body, _held) = self.edge.replies.count(body);
         let body = collect(body, MAX).await.map_err(|error| broken(&error))?;
         self.edge.metrics.count(self.edge.direction, Form::Json, body.len());
         let body = inflate(&head.headers, body, MAX).map_err(|error| match error {

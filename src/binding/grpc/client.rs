@@ -77,7 +77,7 @@ impl Client {
             Fault::new(Reason::AgentProtocolError, format!("the peer compresses with {name:?}"))
         })?;
         Ok(Answers {
-            messages: Messages::new(body, compression, self.edge.limit, &self.edge.budget),
+            messages: Messages::new(body, compression, self.edge.limit, &self.edge.replies),
             params: Params::from_headers(&head.headers),
             concluded,
             operation,

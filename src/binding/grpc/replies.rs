@@ -121,7 +121,8 @@ mod tests {
         let edge = Edge {
             direction: Direction::Inbound,
             limit: 1 << 20,
-            budget: Budget::new(1 << 20),
+            requests: Budget::new(1 << 20),
+            replies: Budget::new(1 << 20),
             metrics: Metrics::default(),
         };
         let body = a2a::Body::Events(stream::iter(events).boxed());

@@ -78,7 +78,7 @@ impl Server {
             Fault::new(Reason::MethodNotFound, format!("no compression {name:?}: gzip or none"))
         })?;
         let deadline = read_timeout(&head.headers).map(|timeout| Instant::now() + timeout);
-        let messages = Messages::new(body, compression, self.edge.limit, &self.edge.budget);
+        let messages = Messages::new(body, compression, self.edge.limit, &self.edge.requests);
         Ok(Call {
             operation,
             body: one_message(messages).await?,

@@ -45,7 +45,7 @@ impl Client {
             return Ok(self.events(response, operation));
         }
         let (head, body) = response.into_parts();
-        let (body, held) = self.edge.budget.count(body);
+        let (body, held) = self.edge.replies.count(body);
         let body = collect(body, self.edge.limit).await.map_err(|error| unread(&error))?;
         self.edge.metrics.count(self.edge.direction, Form::Json, body.len());
         let wire = self.answer(&head.headers, head.status, &body, operation, url)?;
@@ -99,7 +99,7 @@ impl Client {
 
     fn events(&self, response: Response<Answer>, operation: Operation) -> Reply {
         let (head, body) = response.into_parts();
-        let (body, held) = self.edge.budget.count(body);
+        let (body, held) = self.edge.replies.count(body);
         let reader = Reader {
             body,
             held,

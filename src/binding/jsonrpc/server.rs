@@ -57,7 +57,7 @@ impl Server {
         B: HttpBody<Error: Into<BoxError>> + Unpin,
     {
         let (head, body) = request.into_parts();
-        let (body, held) = self.edge.budget.count(body);
+        let (body, held) = self.edge.requests.count(body);
         let body = collect(body, self.edge.limit).await;
         let body =
             body.map_err(|error| Rejected { id: Id::null(), operation: None, fault: unread(&error) })?;

@@ -37,7 +37,8 @@ async fn ask(
     let edge = Edge {
         direction: Direction::Outbound,
         limit: 1 << 20,
-        budget: Budget::new(1 << 20),
+        requests: Budget::new(1 << 20),
+        replies: Budget::new(1 << 20),
         metrics: Metrics::default(),
     };
     let server = Server::new(edge, BoxCloneSyncService::new(service_fn(reply)));

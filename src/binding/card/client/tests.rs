@@ -50,7 +50,8 @@ impl Agent {
         let edge = Edge {
             direction: Direction::Inbound,
             limit: 1 << 22,
-            budget: Budget::new(1 << 24),
+            requests: Budget::new(1 << 24),
+            replies: Budget::new(1 << 24),
             metrics: Metrics::default(),
         };
         let now = Arc::new(AtomicI64::new(784_111_777));

@@ -82,7 +82,7 @@ impl Pattern {
         Ok(Self { domain, path: path.into() })
     }
 
-    /// Whether `id` is meant: the text of a [`SpiffeId`], as whoever knows no identities carries it. A text that is none
+    /// Whether `id` is meant: the text of a [`SpiffeId`](super::SpiffeId), as whoever knows no identities carries it. A text that is none
     /// is never meant.
     #[must_use]
     pub fn matches(&self, id: &str) -> bool {

@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 /// How long to wait for a process to say something.
@@ -99,6 +100,14 @@ impl Process {
     /// Its number.
     pub(crate) fn id(&self) -> Result<String> {
         Ok(self.child.id().ok_or_else(|| format!("{} has ended", self.name))?.to_string())
+    }
+}
+
+/// Runs as long as the process that started this one, which holds the other end of stdin.
+pub(crate) async fn until_the_end(role: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::select! {
+        ended = role => ended,
+        read = spawn_blocking(|| io::stdin().read(&mut [0])) => { read??; Ok(()) },
     }
 }
 

@@ -11,6 +11,7 @@
 //!   compared with the lanes before it that are none, and with the first crossing
 #![expect(clippy::print_stdout, reason = "its result is a table on stdout")]
 
+#[path = "../common/agent.rs"]
 mod agent;
 #[path = "../common/http.rs"]
 mod http;
@@ -28,15 +29,14 @@ mod sidecars;
 mod stage;
 
 use std::error::Error;
-use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use self::plan::{Case, Pace};
+use self::process::until_the_end;
 use self::stage::Stage;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -83,14 +83,6 @@ fn play(role: &str, args: &[String]) -> Result<()> {
     // A read of stdin may still be under way.
     runtime.shutdown_background();
     played
-}
-
-/// Runs as long as the process that started this one, which holds the other end of stdin.
-async fn until_the_end(role: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::select! {
-        ended = role => ended,
-        read = spawn_blocking(|| std::io::stdin().read(&mut [0])) => { read??; Ok(()) },
-    }
 }
 
 async fn bench(args: &[String]) -> Result<()> {

@@ -10,6 +10,7 @@
 //! - `--soak [MINUTES]`: instead of the cases, so many minutes (10) of mixed calls, and whether memory grows meanwhile
 #![expect(clippy::print_stdout, reason = "its result is tables on stdout")]
 
+#[path = "../common/agent.rs"]
 mod agent;
 mod cases;
 mod crowd;
@@ -33,14 +34,13 @@ mod soak;
 mod stage;
 
 use std::error::Error;
-use std::io::Read as _;
 use std::path::Path;
 
 use tokio::runtime::Builder;
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use self::cases::{Pace, callers, connections, endpoints, names, peers, rest, streams, units};
+use self::process::until_the_end;
 use self::soak::Soak;
 use self::stage::Stage;
 
@@ -77,14 +77,6 @@ fn play(role: &str, args: &[String]) -> Result<()> {
     // A read of stdin may still be under way.
     runtime.shutdown_background();
     played
-}
-
-/// Runs as long as the process that started this one, which holds the other end of stdin.
-async fn until_the_end(role: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::select! {
-        ended = role => ended,
-        read = spawn_blocking(|| std::io::stdin().read(&mut [0])) => { read??; Ok(()) },
-    }
 }
 
 async fn bench(args: &[String]) -> Result<()> {

@@ -58,8 +58,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Gathered<I> {
 impl<I: AsyncRead + AsyncWrite + Unpin> Inner<I> {
     /// Writes what waits, as far as it goes now.
     fn leave(&mut self, cx: &mut Context<'_>) {
-        if let Poll::Ready(Err(error)) = self.flush(cx) {
-            // Whoever reads or writes next is told.
+        if self.failed.is_none()
+            && let Poll::Ready(Err(error)) = self.flush(cx)
+        {
+            // Whoever reads or writes next is told; until then there is nothing to try again.
             self.failed = Some(error);
             cx.waker().wake_by_ref();
         }
@@ -223,6 +225,23 @@ mod tests {
             reading.read_u8().await
         };
         assert_eq!(stream.drive(Box::pin(work)).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_does_not_ask_what_went_wrong_is_woken_once_and_no_more() {
+        let noted = Noted::default();
+        noted.broken.store(true, Ordering::Relaxed);
+        let stream = Gathered::new(noted);
+        let mut writing = stream.clone();
+        writing.write_all(b"x").await.unwrap();
+        let mut polls = 0;
+        let work = std::future::poll_fn(|_| {
+            polls += 1;
+            if polls > 10 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(1), stream.drive(work)).await;
+        assert!(waited.is_err(), "it was woken again and again");
+        assert_eq!(polls, 2 + 1, "at first, because of the error, and when time is up");
     }
 
     #[tokio::test]

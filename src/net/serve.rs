@@ -51,8 +51,8 @@ impl Http {
         Self(http)
     }
 
-    /// Accepts connections, for ever or until the house's end has come to `last`. `accept` makes of each socket a stream and the service that answers on it, or
-    /// `None` if it is turned away, which it has reported itself.
+    /// Accepts connections for ever, or while the house's end has come no further than `last`. `accept` makes of each socket
+    /// a stream and the service that answers on it, or `None` if it is turned away, which it has reported itself.
     pub async fn serve<A, F, I, S>(self, listener: TcpListener, drain: Drain, last: Option<Stage>, accept: A)
     where
         A: Fn(TcpStream) -> F + Clone + Send + 'static,

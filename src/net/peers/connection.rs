@@ -92,11 +92,6 @@ impl Connection {
         Ok(Self(Arc::new(Inner { requests, peer, authority, driver })))
     }
 
-    /// Who is at the other end.
-    pub fn peer(&self) -> &SpiffeId {
-        &self.0.peer
-    }
-
     /// Whether it can take requests, as far as is known.
     pub(super) fn stands(&self) -> bool {
         let mut requests = self.0.requests.clone();

@@ -7,7 +7,7 @@ mod name_pattern;
 mod operation;
 mod params;
 
-pub use call::{Agent, Binding, Body, Call, Event, Reply, Stage};
+pub use call::{Agent, Binding, Body, Call, Dialect, Event, Reply, Stage};
 pub use fault::{A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Fault, Reason, Row, TABLE, Violation};
 pub use name::{Home, Name, NameError, host, is_label, without_port};
 pub use name_pattern::{NamePattern, NamePatternError};

@@ -12,7 +12,7 @@ pub mod serve;
 pub mod signature;
 pub mod stage;
 
-pub use local::{Spot, agent_url};
+pub use local::{Settled, Spot};
 pub use rewrite::{Base, MeshAddress, for_caller, for_mesh};
 
 use crate::codec::wire::{self, Fields};

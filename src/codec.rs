@@ -3,6 +3,7 @@
 //! What JSON says and protobuf cannot travels in private fields beside it (`docs/wire.md`): the exact text of a number in
 //! [`EXACT_NUMBER`], members that the schema does not know in [`CARRIED`].
 
+mod form;
 pub mod jsonrpc;
 mod pieces;
 mod read;
@@ -16,6 +17,7 @@ mod write;
 
 use std::fmt::{self, Write as _};
 
+pub use form::Form;
 pub use read::{Reader, Reading, read, read_value};
 pub use write::{write, write_value};
 

@@ -2,6 +2,8 @@
 
 mod door;
 mod local;
+mod neighbour;
 
 pub use door::Door;
-pub use local::{Local, Neighbour};
+pub use local::Local;
+pub use neighbour::{Clients, Neighbour};

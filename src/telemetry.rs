@@ -72,7 +72,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::a2a::{Binding, Home, Name, Operation, Params};
+    use crate::a2a::{Binding, Dialect, Home, Name, Operation, Params};
 
     fn traced(traceparent: &'static str) -> Option<String> {
         let home = Home { namespace: "travel".to_owned(), mesh: "east".to_owned() };
@@ -83,6 +83,7 @@ mod tests {
             body: bytes::Bytes::new(),
             params,
             binding: Binding::Grpc,
+            dialect: Dialect::V1_0,
             agent: Name::parse("currency", &home).unwrap(),
             peer: None,
             base: None,

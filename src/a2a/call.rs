@@ -20,6 +20,8 @@ pub struct Call {
     pub params: Params,
     /// How it was asked.
     pub binding: Binding,
+    /// In which version of A2A it was asked.
+    pub dialect: Dialect,
     /// Who is asked.
     pub agent: Name,
     /// Who asks, as a verified SPIFFE ID; `None` is the agent of this pod.
@@ -43,12 +45,44 @@ pub enum Binding {
 }
 
 impl Binding {
+    /// Every binding.
+    pub const ALL: [Self; 3] = [Self::Grpc, Self::HttpJson, Self::Jsonrpc];
+
     /// The name in cards, configuration, metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Grpc => "GRPC",
             Self::HttpJson => "HTTP+JSON",
             Self::Jsonrpc => "JSONRPC",
+        }
+    }
+}
+
+/// The versions of A2A, of which each has a JSON of its own. The canonical form is that of 1.0.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Dialect {
+    /// 0.3, and what of 0.2 it has kept.
+    V0_3,
+    /// 1.0.
+    V1_0,
+}
+
+impl Dialect {
+    /// The name in cards, headers, configuration and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V0_3 => "0.3",
+            Self::V1_0 => "1.0",
+        }
+    }
+
+    /// The dialect of a version as cards and headers spell it; `None` if nobody here speaks it.
+    pub fn of_version(version: &str) -> Option<Self> {
+        let mut numbers = version.trim().split('.');
+        match (numbers.next()?, numbers.next()) {
+            ("1", _) => Some(Self::V1_0),
+            ("0", Some("2" | "3")) => Some(Self::V0_3),
+            _ => None,
         }
     }
 }

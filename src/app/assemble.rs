@@ -12,11 +12,11 @@ use tower::util::BoxCloneSyncService;
 
 use super::StartError;
 use super::listeners::{Bound, Listeners};
-use crate::a2a::{Agent, Binding};
+use crate::a2a::{Agent, Binding, Dialect};
 use crate::admin::Admin;
 use crate::binding::{Edge, card, grpc, jsonrpc};
 use crate::card::key::Key;
-use crate::card::stage;
+use crate::card::{Settled, stage};
 use crate::config::{self, Config, Listen, Source};
 use crate::discovery::{self, Bounds, Discovery, Remote};
 use crate::drain::Drain;
@@ -155,20 +155,14 @@ impl Parts {
         edges: &Edges,
         listener: &[SocketAddr],
     ) -> Result<inbound::Door, StartError> {
-        let spoken = |agent: &&config::AgentConfig| {
-            matches!(agent.binding, config::Binding::Auto | config::Binding::JsonRpc)
-                && matches!(agent.dialect, config::Dialect::Auto | config::Dialect::V1_0)
-        };
-        if !config.agents.iter().all(|agent| spoken(&agent)) {
-            return Err(StartError::Unsupported("an agent that speaks anything but JSON-RPC 1.0"));
-        }
         let edge = edges.of(Direction::Inbound);
         let http = http1::Client::new(config.limits.connect);
+        let clients = inbound::Clients { jsonrpc: jsonrpc::Client::new(http.clone(), edge.clone()) };
         let neighbour = |agent: &config::AgentConfig| {
-            let url = agent.url.clone();
-            let jsonrpc = jsonrpc::Client::new(http.clone(), edge.clone());
-            let card = card::Client::new(http.clone(), url.clone(), edge.clone(), self.clock.clone());
-            (agent.name.clone(), inbound::Neighbour::new(url, jsonrpc, card, config.cards.max_age))
+            let card = card::Client::new(http.clone(), agent.card.clone(), edge.clone(), self.clock.clone());
+            let neighbour =
+                inbound::Neighbour::new(settled(agent), clients.clone(), card, config.cards.max_age);
+            (agent.name.clone(), neighbour)
         };
         let local = inbound::Local::new(config.agents.iter().map(neighbour).collect());
         // The local agents' cards say where the mesh reaches them.
@@ -215,6 +209,22 @@ impl Edges {
             metrics: self.metrics.clone(),
         }
     }
+}
+
+/// What an agent speaks whatever its card says.
+fn settled(agent: &config::AgentConfig) -> Settled {
+    let binding = match agent.binding {
+        config::Binding::Auto => None,
+        config::Binding::Grpc => Some(Binding::Grpc),
+        config::Binding::HttpJson => Some(Binding::HttpJson),
+        config::Binding::JsonRpc => Some(Binding::Jsonrpc),
+    };
+    let dialect = match agent.dialect {
+        config::Dialect::Auto => None,
+        config::Dialect::V0_3 => Some(Dialect::V0_3),
+        config::Dialect::V1_0 => Some(Dialect::V1_0),
+    };
+    Settled { url: agent.url.clone(), binding, dialect }
 }
 
 fn cards(config: &Config, listener: &[SocketAddr]) -> Result<stage::Settings, StartError> {

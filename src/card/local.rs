@@ -1,58 +1,115 @@
-//! What a card says about where the agent of this pod serves a binding. Only the path counts: no address from a card is
-//! ever dialled.
+//! What a card says about where the agent of this pod is, and what it speaks there. Only the path counts: no address from
+//! a card is ever dialled.
 
 use http::Uri;
 use http::uri::PathAndQuery;
 
 use super::rewrite::interface;
 use super::{Result, field};
-use crate::a2a::Binding;
+use crate::a2a::{Binding, Dialect};
 use crate::codec::wire::{Fields, last_string};
 
-/// Where an agent serves a binding, and how it wants to be addressed there.
+/// Where the agent of this pod is called, and how.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Spot {
-    /// The agent's configured URL with the card's path.
+    /// What it speaks there.
+    pub binding: Binding,
+    /// In which version of A2A.
+    pub dialect: Dialect,
+    /// The agent's configured URL, with the card's path.
     pub url: Uri,
     /// The tenant that the interface names; empty if none.
     pub tenant: String,
-    /// The protocol version that the interface names, exactly as it does.
+    /// The protocol version in the agent's own spelling: some SDKs compare it letter by letter.
     pub version: String,
 }
 
-/// Where the agent at `url` serves a binding by what its card says: the first interface of that binding, one of version
-/// 1.0 before any other. `None` if the card has no such interface.
-///
-/// # Errors
-/// If the card is no protobuf.
-pub fn agent_url(card: &[u8], binding: Binding, url: &Uri) -> Result<Option<Spot>> {
-    let mut found: Option<Spot> = None;
-    for field in Fields::new(card) {
-        let field = field?;
-        if field.number != field::INTERFACES {
-            continue;
-        }
-        let bytes = field.value.bytes()?;
-        let text = |number| last_string(bytes, number);
-        if !text(interface::BINDING)?.eq_ignore_ascii_case(binding.as_str()) {
-            continue;
-        }
-        let (tenant, version) = (text(interface::TENANT)?, text(interface::VERSION)?);
-        let better = found.as_ref().is_none_or(|found| !is_1_0(&found.version) && is_1_0(version));
-        if let (true, Some(url)) = (better, at(url, text(interface::URL)?)) {
-            found = Some(Spot { url, tenant: tenant.to_owned(), version: version.to_owned() });
+/// What is known of an agent without its card, and what of its card does not count.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// The agent's configured URL.
+    pub url: Uri,
+    /// What it speaks, whatever its card says.
+    pub binding: Option<Binding>,
+    /// In which version of A2A, whatever its card says.
+    pub dialect: Option<Dialect>,
+}
+
+impl Settled {
+    /// Where the agent is called as long as no card says more.
+    pub fn spot(&self) -> Spot {
+        let dialect = self.dialect.unwrap_or(Dialect::V1_0);
+        Spot {
+            binding: self.binding.unwrap_or(Binding::Jsonrpc),
+            dialect,
+            url: self.url.clone(),
+            tenant: String::new(),
+            version: dialect.as_str().to_owned(),
         }
     }
-    Ok(found)
+
+    /// Where the agent is called by what its card says: at the first interface of version 1.0, else at the first one. What is
+    /// settled beforehand stays; an interface that agrees with it is taken before one that does not.
+    ///
+    /// # Errors
+    /// If the card is no protobuf.
+    pub fn spot_of(&self, card: &[u8]) -> Result<Spot> {
+        let mut best: Option<(Rank, Spot)> = None;
+        for field in Fields::new(card) {
+            let field = field?;
+            if field.number != field::INTERFACES {
+                continue;
+            }
+            let Some((rank, spot)) = self.interface(field.value.bytes()?)? else { continue };
+            if best.as_ref().is_none_or(|(best, _)| rank > *best) {
+                best = Some((rank, spot));
+            }
+        }
+        Ok(best.map_or_else(|| self.spot(), |(_, spot)| spot))
+    }
+
+    /// An interface as a spot; `None` if it is of no use here.
+    fn interface(&self, bytes: &[u8]) -> Result<Option<(Rank, Spot)>> {
+        let text = |number| last_string(bytes, number);
+        let (url, tenant, version) =
+            (text(interface::URL)?, text(interface::TENANT)?, text(interface::VERSION)?);
+        let binding = text(interface::BINDING)?;
+        let binding = Binding::ALL.into_iter().find(|known| binding.eq_ignore_ascii_case(known.as_str()));
+        // Without a version it is as new as the list of interfaces itself.
+        let dialect = if version.is_empty() { Some(Dialect::V1_0) } else { Dialect::of_version(version) };
+        let (Some(binding), Some(dialect), Some(other)) = (binding, dialect, url.parse::<Uri>().ok()) else {
+            return Ok(None);
+        };
+        let agrees = |settled: Option<Binding>| settled.is_none_or(|settled| settled == binding);
+        if !agrees(self.binding) || (binding == Binding::Grpc && dialect == Dialect::V0_3) {
+            return Ok(None);
+        }
+        let rank = Rank {
+            settled: self.dialect.is_none_or(|settled| settled == dialect),
+            // gRPC may well be on another port, which nobody dials.
+            here: binding != Binding::Grpc
+                || self.binding.is_some()
+                || other.port_u16() == self.url.port_u16(),
+            new: dialect == Dialect::V1_0,
+        };
+        let own_words = rank.settled && !version.is_empty();
+        let dialect = self.dialect.unwrap_or(dialect);
+        let version = if own_words { version } else { dialect.as_str() }.to_owned();
+        let url = if binding == Binding::Grpc { Some(self.url.clone()) } else { at(&self.url, &other) };
+        Ok(url.map(|url| (rank, Spot { binding, dialect, url, tenant: tenant.to_owned(), version })))
+    }
 }
 
-fn is_1_0(version: &str) -> bool {
-    version == "1.0" || version.starts_with("1.0.")
+/// How well an interface fits, the most important thing first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Rank {
+    settled: bool,
+    here: bool,
+    new: bool,
 }
 
-/// The agent's URL with the path of another one; `None` if that is no URL.
-fn at(url: &Uri, other: &str) -> Option<Uri> {
-    let other: Uri = other.parse().ok()?;
+/// The agent's URL with the path of another one.
+fn at(url: &Uri, other: &Uri) -> Option<Uri> {
     let mut parts = url.clone().into_parts();
     parts.path_and_query =
         Some(other.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
@@ -64,12 +121,18 @@ mod tests {
     use super::*;
     use crate::codec::{self, Reading, schema::AGENT_CARD};
 
-    fn spot(interfaces: &str, binding: Binding) -> Option<(String, String, String)> {
+    fn spot(interfaces: &str, binding: Option<Binding>, dialect: Option<Dialect>) -> Spot {
         let json = format!(r#"{{"supportedInterfaces":[{interfaces}]}}"#);
         let card = codec::read(&AGENT_CARD, &json, Reading::Reply, 1 << 20).unwrap();
         let url = Uri::from_static("http://127.0.0.1:9000/configured");
-        let spot = agent_url(&card, binding, &url).unwrap()?;
-        Some((spot.url.to_string(), spot.tenant, spot.version))
+        Settled { url, binding, dialect }.spot_of(&card).unwrap()
+    }
+
+    /// Binding, path, tenant and version.
+    fn told(spot: &Spot) -> (Binding, &str, &str, &str) {
+        assert_eq!(spot.url.authority().unwrap(), "127.0.0.1:9000");
+        assert_eq!(Some(spot.dialect), Dialect::of_version(&spot.version));
+        (spot.binding, spot.url.path(), &spot.tenant, &spot.version)
     }
 
     #[test]
@@ -86,27 +149,49 @@ mod tests {
         ] {
             let interface =
                 format!(r#"{{"url":"{url}","protocolBinding":"JSONRPC","protocolVersion":"1.0"}}"#);
-            let (found, ..) = spot(&interface, Binding::Jsonrpc).unwrap();
-            assert_eq!(found, expected, "{url}");
+            assert_eq!(spot(&interface, None, None).url.to_string(), expected, "{url}");
         }
     }
 
     #[test]
-    fn the_first_interface_of_the_binding_counts_and_one_of_1_0_before_any_other() {
+    fn the_first_interface_of_1_0_counts_before_any_other() {
         let interfaces = r#"
             {"url":"http://a/old","protocolBinding":"JSONRPC","protocolVersion":"0.3"},
-            {"url":"http://a/rest","protocolBinding":"HTTP+JSON","protocolVersion":"1.0","tenant":"t"},
+            {"url":"http://a/strange","protocolBinding":"SLIMRPC","protocolVersion":"1.0"},
+            {"url":"http://a/later","protocolBinding":"JSONRPC","protocolVersion":"2.0"},
             {"url":"not a url","protocolBinding":"JSONRPC","protocolVersion":"1.0"},
-            {"url":"http://a/first","protocolBinding":"jsonrpc","protocolVersion":"1.0","tenant":"one"},
+            {"url":"http://a/rest","protocolBinding":"http+json","protocolVersion":"1.0","tenant":"t"},
+            {"url":"http://a/first","protocolBinding":"JSONRPC","protocolVersion":"1.0.1","tenant":"one"},
             {"url":"http://a/second","protocolBinding":"JSONRPC","protocolVersion":"1.0"}"#;
-        let expected = |path: &str, tenant: &str, version: &str| {
-            Some((format!("http://127.0.0.1:9000/{path}"), tenant.to_owned(), version.to_owned()))
+        let at = |binding, dialect| spot(interfaces, binding, dialect);
+        assert_eq!(told(&at(None, None)), (Binding::HttpJson, "/rest", "t", "1.0"));
+        assert_eq!(told(&at(Some(Binding::Jsonrpc), None)), (Binding::Jsonrpc, "/first", "one", "1.0.1"));
+        assert_eq!(told(&at(None, Some(Dialect::V0_3))), (Binding::Jsonrpc, "/old", "", "0.3"));
+        let old = r#"{"url":"http://a/old","protocolBinding":"JSONRPC","protocolVersion":"0.3.0"}"#;
+        assert_eq!(told(&spot(old, None, None)), (Binding::Jsonrpc, "/old", "", "0.3.0"));
+        assert_eq!(told(&spot(old, None, Some(Dialect::V1_0))), (Binding::Jsonrpc, "/old", "", "1.0"));
+    }
+
+    #[test]
+    fn what_no_interface_says_is_as_configured() {
+        for interfaces in ["", r#"{"url":"http://a/x","protocolBinding":"SLIMRPC","protocolVersion":"1.0"}"#]
+        {
+            assert_eq!(told(&spot(interfaces, None, None)), (Binding::Jsonrpc, "/configured", "", "1.0"));
+            let settled = spot(interfaces, Some(Binding::HttpJson), Some(Dialect::V0_3));
+            assert_eq!(told(&settled), (Binding::HttpJson, "/configured", "", "0.3"));
+        }
+    }
+
+    #[test]
+    fn grpc_on_another_port_is_for_who_has_no_choice() {
+        let grpc = |port| {
+            format!(r#"{{"url":"127.0.0.1:{port}","protocolBinding":"GRPC","protocolVersion":"1.0"}}"#)
         };
-        assert_eq!(spot(interfaces, Binding::Jsonrpc), expected("first", "one", "1.0"));
-        assert_eq!(spot(interfaces, Binding::HttpJson), expected("rest", "t", "1.0"));
-        assert_eq!(spot(interfaces, Binding::Grpc), None);
-        let old = r#"{"url":"http://a/old","protocolBinding":"JSONRPC","protocolVersion":"0.3.0"},
-            {"url":"http://a/older","protocolBinding":"JSONRPC"}"#;
-        assert_eq!(spot(old, Binding::Jsonrpc), expected("old", "", "0.3.0"));
+        let json = r#"{"url":"http://a/rpc","protocolBinding":"JSONRPC","protocolVersion":"1.0"}"#;
+        let both = |port| format!("{},{json}", grpc(port));
+        assert_eq!(spot(&both(9000), None, None).binding, Binding::Grpc);
+        assert_eq!(spot(&both(9001), None, None).binding, Binding::Jsonrpc);
+        assert_eq!(spot(&grpc(9001), None, None).binding, Binding::Grpc);
+        assert_eq!(spot(&both(9001), Some(Binding::Grpc), None).binding, Binding::Grpc);
     }
 }

@@ -24,6 +24,9 @@ pub struct AgentConfig {
     /// Its base URL: `http`, a host, perhaps a port and a path, nothing else.
     #[serde(serialize_with = "show::text")]
     pub url: Uri,
+    /// The base URL below which its card is: another one than `url` where gRPC has a port of its own.
+    #[serde(serialize_with = "show::text")]
+    pub card: Uri,
     /// What it speaks.
     pub binding: Binding,
     /// Which version of A2A it speaks.
@@ -51,8 +54,11 @@ impl AgentConfig {
             Name::parse(&label, &check.home).map_err(|error| format!("is no agent name: {error}"))
         });
         let url = check.required(&place, "url", raw.url, address::agent_url);
+        let card = check.optional(raw.card, address::agent_url);
         let binding = check.or(Binding::Auto, raw.binding, |text| words::choice(text, &BINDINGS));
         let dialect = check.or(Dialect::Auto, raw.dialect, |text| words::choice(text, &DIALECTS));
-        Ok(Located { place, value: Self { name: name?, url: url?, binding: binding?, dialect: dialect? } })
+        let (url, card) = (url?, card?);
+        let card = card.unwrap_or_else(|| url.clone());
+        Ok(Located { place, value: Self { name: name?, url, card, binding: binding?, dialect: dialect? } })
     }
 }

@@ -82,6 +82,9 @@ pub(super) struct RawAgent {
     pub(super) name: Field<String>,
     /// Where the agent listens, over plain HTTP: the base URL of its interface, such as `http://127.0.0.1:9000`.
     pub(super) url: Field<String>,
+    /// The base URL below which the agent's card is. It is `url` unless gRPC has a port of its own.
+    #[serde(default)]
+    pub(super) card: Field<String>,
     /// The binding that the agent speaks. `auto` asks its card.
     #[serde(default)]
     #[schemars(schema_with = "shape::binding")]

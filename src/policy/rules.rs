@@ -100,7 +100,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::a2a::{Binding, Home, Params};
+    use crate::a2a::{Binding, Dialect, Home, Params};
 
     fn home() -> Home {
         Home { namespace: "travel".into(), mesh: "east".into() }
@@ -112,6 +112,7 @@ mod tests {
             body: Bytes::new(),
             params: Params::default(),
             binding: Binding::Grpc,
+            dialect: Dialect::V1_0,
             agent: Name::parse(agent, &home()).unwrap(),
             peer: Some(peer.into()),
             base: None,

@@ -12,7 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::{Direction, Form};
-use crate::a2a::{Binding, Fault, Name, Operation};
+use crate::a2a::{Binding, Dialect, Fault, Name, Operation};
 
 /// Upper bounds of the duration buckets, in seconds.
 const BUCKETS: [f64; 14] =
@@ -110,6 +110,7 @@ pub(super) struct Kind {
     pub(super) direction: Direction,
     pub(super) operation: Operation,
     pub(super) binding: Binding,
+    pub(super) dialect: Dialect,
     /// `OK`, `CANCELED` or the name of a fault's reason.
     pub(super) code: &'static str,
 }
@@ -149,7 +150,7 @@ impl Tally {
             agent: Arc::clone(&self.agent),
             operation: kind.operation.name(),
             binding: kind.binding.as_str(),
-            dialect: "1.0",
+            dialect: kind.dialect.as_str(),
             code: kind.code,
         });
         counter.inc();
@@ -253,7 +254,13 @@ mod tests {
     }
 
     fn kind(code: &'static str) -> Kind {
-        Kind { direction: Direction::Inbound, operation: Operation::GetTask, binding: Binding::Grpc, code }
+        Kind {
+            direction: Direction::Inbound,
+            operation: Operation::GetTask,
+            binding: Binding::Grpc,
+            dialect: Dialect::V1_0,
+            code,
+        }
     }
 
     fn series(agent: &str, code: &str) -> String {

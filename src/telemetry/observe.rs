@@ -11,7 +11,7 @@ use tower::service_fn;
 
 use super::metrics::Kind;
 use super::{Direction, Form, Metrics, TraceId};
-use crate::a2a::{Binding, Body, Call, Event, Fault, Name, Operation, Reason, Reply, Stage};
+use crate::a2a::{Binding, Body, Call, Dialect, Event, Fault, Name, Operation, Reason, Reply, Stage};
 use crate::drain::{Busy, Drain};
 
 /// Counts and logs what passes through to `inner`, and keeps the house from ending before it has.
@@ -73,6 +73,7 @@ struct Record {
     direction: Direction,
     operation: Operation,
     binding: Binding,
+    dialect: Dialect,
     agent: Name,
     peer: Option<Arc<str>>,
     trace_id: Option<TraceId>,
@@ -94,6 +95,7 @@ impl Record {
             direction,
             operation: call.operation,
             binding: call.binding,
+            dialect: call.dialect,
             agent: call.agent.clone(),
             peer: call.peer.clone(),
             trace_id: TraceId::of(call),
@@ -116,7 +118,7 @@ impl Record {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let Self { direction, operation, binding, .. } = *self;
+        let Self { direction, operation, binding, dialect, .. } = *self;
         let elapsed = self.started.elapsed().as_secs_f64();
         let flow = self.metrics.flow(direction);
         flow.in_flight.dec();
@@ -131,7 +133,7 @@ impl Record {
             Outcome::Ok => ("OK", "allowed", None),
         };
         let known = fault.is_none_or(|fault| fault.reason() != Reason::AgentNotFound);
-        self.metrics.finished(&self.agent, known, Kind { direction, operation, binding, code });
+        self.metrics.finished(&self.agent, known, Kind { direction, operation, binding, dialect, code });
         if let Some(fault) = fault {
             self.metrics.failed(fault.row().name);
         }

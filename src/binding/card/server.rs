@@ -9,7 +9,7 @@ use tonic::body::Body;
 use tower::ServiceExt as _;
 
 use super::{CONDITIONS, ORIGINAL_PATH, PATHS, VALIDATORS, without};
-use crate::a2a::{self, Agent, Binding, Call, Fault, Operation, Params, Reason, Reply};
+use crate::a2a::{self, Agent, Binding, Call, Dialect, Fault, Operation, Params, Reason, Reply};
 use crate::binding::{Arrival, Edge, refusal};
 use crate::card::serve::{Served, VARY};
 use crate::telemetry::Form;
@@ -94,6 +94,7 @@ impl Server {
             body: Bytes::new(),
             params: Params::from_headers(&without(headers.clone(), &CONDITIONS)),
             binding: Binding::HttpJson,
+            dialect: Dialect::V1_0,
             agent: arrival.agent,
             peer: arrival.peer,
             base: arrival.base,

@@ -14,7 +14,7 @@ use super::{
     CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_STATUS, compression, operation, read_timeout,
     status as statuses,
 };
-use crate::a2a::{self, Agent, Binding, Call, Fault, Params, Reason, Reply};
+use crate::a2a::{self, Agent, Binding, Call, Dialect, Fault, Params, Reason, Reply};
 use crate::binding::{Arrival, Edge};
 use crate::net::{BodyError, BoxError};
 
@@ -84,6 +84,7 @@ impl Server {
             body: one_message(messages).await?,
             params: Params::from_headers(&head.headers),
             binding: Binding::Grpc,
+            dialect: Dialect::V1_0,
             agent: arrival.agent,
             peer: arrival.peer,
             base: arrival.base,

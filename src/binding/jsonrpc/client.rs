@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full};
 use tonic::body::Body;
 
 use super::{EVENT_STREAM, JSON};
-use crate::a2a::{self, A2A_VERSION, Call, Event, Fault, Operation, Params, Reason, Reply};
+use crate::a2a::{self, Call, Event, Fault, Operation, Params, Reason, Reply};
 use crate::binding::Edge;
+use crate::card::Spot;
 use crate::codec::jsonrpc::{Id, Outcome, read_reply, write_request};
 use crate::codec::{schema, sse};
 use crate::net::budget::{Counted, Held, keeping};
@@ -33,12 +34,12 @@ impl Client {
         Self { http, edge, next_id: Arc::default() }
     }
 
-    /// Posts a call to `url`.
+    /// Posts a call to where an agent is.
     ///
     /// # Errors
     /// If the agent cannot be reached, breaks off, or answers with an error.
-    pub async fn send(&self, call: Call, url: &Uri) -> Result<Reply, Fault> {
-        let operation = call.operation;
+    pub async fn send(&self, call: Call, spot: &Spot) -> Result<Reply, Fault> {
+        let (operation, url) = (call.operation, &spot.url);
         let request = self.request(call, url)?;
         let response = self.http.request(request).await.map_err(|error| unreachable(&error))?;
         if operation.is_streaming() && is_event_stream(&response) {
@@ -75,8 +76,6 @@ impl Client {
         let accept = if call.operation.is_streaming() { EVENT_STREAM } else { JSON };
         headers.insert(header::ACCEPT, accept);
         headers.insert(header::CONTENT_TYPE, JSON);
-        // Servers of the SDKs take a missing version for 0.3.
-        headers.entry(A2A_VERSION).or_insert(HeaderValue::from_static("1.0"));
         Ok(request)
     }
 

@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 
 use super::writer::{Events, KEEP_ALIVE, Writer};
 use super::{EVENT_STREAM, JSON};
-use crate::a2a::{self, Agent, Binding, Call, Fault, Operation, Params, Reason, Reply};
+use crate::a2a::{self, Agent, Binding, Call, Dialect, Fault, Operation, Params, Reason, Reply};
 use crate::binding::{Arrival, Edge, unread};
 use crate::codec::jsonrpc::{Id, Rejected, read_request, write_fault, write_result};
 use crate::codec::schema;
@@ -69,6 +69,7 @@ impl Server {
             body: keeping(request.body, held),
             params: Params::from_headers(&head.headers),
             binding: Binding::Jsonrpc,
+            dialect: Dialect::V1_0,
             agent: arrival.agent,
             peer: arrival.peer,
             base: arrival.base,

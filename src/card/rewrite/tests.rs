@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::card::{attach_original, security};
+use crate::card::{Settled, attach_original, security};
 use crate::codec::Reading;
 
 const ALL: [Binding; 3] = [Binding::Jsonrpc, Binding::HttpJson, Binding::Grpc];
@@ -249,7 +249,8 @@ proptest! {
         drop(for_mesh(&wire, &address, &ALL));
         let base = Base { url: "http://a", grpc: "a:1", agent: &name("a"), home: &home() };
         drop(for_caller(&wire, &base, &ALL));
-        drop(crate::card::agent_url(&wire, Binding::Jsonrpc, &http::Uri::from_static("http://a")));
+        let settled = Settled { url: http::Uri::from_static("http://a"), binding: None, dialect: None };
+        drop(settled.spot_of(&wire));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tower::{Service, ServiceExt as _};
 use super::cache::Cache;
 use super::outbound::keeping;
 use super::*;
-use crate::a2a::{Binding, Call, Home, Name, Operation, Stage};
+use crate::a2a::{Binding, Call, Dialect, Home, Name, Operation, Stage};
 use crate::card::key::Key;
 use crate::card::{attach_original, original};
 use crate::codec::{self, Reading, schema::AGENT_CARD};
@@ -78,6 +78,7 @@ fn call(operation: Operation, agent: &str) -> Call {
         body: Bytes::new(),
         params: Params::default(),
         binding: Binding::Jsonrpc,
+        dialect: Dialect::V1_0,
         agent: Name::parse(agent, &home()).unwrap(),
         peer: None,
         base: Some("http://127.0.0.1:2602/agents/x".into()),

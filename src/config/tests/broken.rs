@@ -34,7 +34,7 @@ const BEHIND_A_MESH: &[(&str, &str)] = &[
     ),
     (
         "agents: [name]",
-        r#"2:10: agents[0]: is "name"; it should be a map with the keys name, url, binding, dialect"#,
+        r#"2:10: agents[0]: is "name"; it should be a map with the keys name, url, card, binding, dialect"#,
     ),
     (
         "policy: {allow: [{from: all}]}",

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::a2a::{Binding, Home, Name, Operation};
+use crate::a2a::{Binding, Dialect, Home, Name, Operation};
 use crate::net::budget::Budget;
 use crate::telemetry::{Direction, Metrics};
 
@@ -72,6 +72,7 @@ impl Agent {
             body: Bytes::new(),
             params: Params::from_headers(&headers),
             binding: Binding::Grpc,
+            dialect: Dialect::V1_0,
             agent: Name::parse("currency", &home).unwrap(),
             peer: None,
             base: None,

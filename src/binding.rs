@@ -1,6 +1,8 @@
 //! The outside forms of calls: a server turns its form into canonical bytes once, a client turns them into its own once.
 
+mod answers;
 pub mod card;
+mod events;
 pub mod grpc;
 mod inflate;
 pub mod jsonrpc;
@@ -8,6 +10,7 @@ mod refusal;
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 pub use refusal::refusal;
 
 use crate::a2a::{Fault, Name, Reason};
@@ -17,6 +20,9 @@ use crate::telemetry::{Direction, Metrics};
 
 /// How many bytes of events that are ready leave in one piece.
 const TOGETHER: usize = 16 << 10;
+
+/// The media type of streams over HTTP.
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// What every binding server of a listener shares.
 #[derive(Clone, Debug)]

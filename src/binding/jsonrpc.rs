@@ -4,7 +4,6 @@ mod client;
 mod server;
 #[cfg(test)]
 mod tests;
-mod writer;
 
 pub use client::Client;
 use http::HeaderValue;
@@ -12,5 +11,3 @@ pub use server::Server;
 
 /// The media type of requests and of single answers.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// The media type of streams.
-const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");

@@ -4,20 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use tonic::body::Body;
 
-use super::{EVENT_STREAM, JSON};
+use super::JSON;
 use crate::a2a::{self, Call, Event, Fault, Operation, Params, Reason, Reply};
-use crate::binding::Edge;
+use crate::binding::answers::{self, is_event_stream, unreachable, unread};
+use crate::binding::{EVENT_STREAM, Edge};
 use crate::card::Spot;
 use crate::codec::jsonrpc::{Id, Outcome, read_reply, write_request};
-use crate::codec::{schema, sse};
-use crate::net::budget::{Counted, Held, keeping};
-use crate::net::http1::{self, Answer, Unanswered};
-use crate::net::{BodyError, collect, describe};
+use crate::codec::schema;
+use crate::net::budget::keeping;
+use crate::net::collect;
+use crate::net::http1::{self, Answer};
 use crate::telemetry::Form;
 
 /// Sends calls to an agent.
@@ -98,16 +99,14 @@ impl Client {
 
     fn events(&self, response: Response<Answer>, operation: Operation) -> Reply {
         let (head, body) = response.into_parts();
-        let (body, held) = self.edge.replies.count(body);
-        let reader = Reader {
-            body,
-            held,
-            events: sse::Reader::new(self.edge.limit),
-            operation,
-            edge: self.edge.clone(),
-            over: false,
+        let (message, limit) = (schema::response(operation), self.edge.limit);
+        let read = move |data: &[u8]| match read_reply(data, message, limit) {
+            Ok(Outcome::Result(wire)) => Ok(wire),
+            Ok(Outcome::Error(fault)) => Err(fault),
+            Err(error) => Err(error.of_reply()),
         };
-        Reply { params: Params::from_headers(&head.headers), body: a2a::Body::Events(reader.events()) }
+        let events = answers::events(body, &self.edge, read);
+        Reply { params: Params::from_headers(&head.headers), body: a2a::Body::Events(events) }
     }
 }
 
@@ -118,93 +117,4 @@ fn refusal(headers: &HeaderMap, status: StatusCode, url: &Uri) -> Fault {
         Fault::new(Reason::AgentProtocolError, format!("{message}, and no JSON-RPC")).because(url)
     });
     fault.with_params(Params::from_headers(headers))
-}
-
-fn is_event_stream<B>(response: &Response<B>) -> bool {
-    let content_type = response.headers().get(header::CONTENT_TYPE);
-    content_type.is_some_and(|text| text.as_bytes().starts_with(EVENT_STREAM.as_bytes()))
-}
-
-fn unreachable(error: &Unanswered) -> Fault {
-    let fault = Fault::new(Reason::AgentUnreachable, "the agent cannot be reached").because(describe(error));
-    if error.is_never_sent() { fault.never_processed() } else { fault }
-}
-
-fn unread(error: &BodyError) -> Fault {
-    match error {
-        BodyError::Broken(_) => {
-            Fault::new(Reason::AgentUnreachable, "the agent broke off its answer").because(error)
-        }
-        BodyError::Busy(_) | BodyError::TooLarge(_) => crate::binding::unread(error),
-    }
-}
-
-/// An agent's stream being read.
-struct Reader {
-    body: Counted<Answer>,
-    /// The memory of the event that is being read.
-    held: Held,
-    events: sse::Reader,
-    operation: Operation,
-    edge: Edge,
-    over: bool,
-}
-
-impl Reader {
-    fn events(self) -> BoxStream<'static, Result<Event, Fault>> {
-        stream::unfold(self, |mut reader| async move {
-            if reader.over {
-                return None;
-            }
-            let event = reader.next().await;
-            reader.over = !matches!(event, Ok(Event::Data(_)));
-            Some((event, reader))
-        })
-        .boxed()
-    }
-
-    async fn next(&mut self) -> Result<Event, Fault> {
-        loop {
-            if let Some(data) = self.events.event().map_err(too_large)? {
-                return self.data(&data);
-            }
-            match self.body.frame().await {
-                Some(Ok(frame)) => {
-                    if let Some(piece) = frame.data_ref() {
-                        self.edge.metrics.count(self.edge.direction, Form::Json, piece.len());
-                        self.events.push(piece);
-                    }
-                }
-                Some(Err(error)) => return Err(broken(&error.into())),
-                None => {
-                    return match self.events.finish().map_err(too_large)? {
-                        Some(data) => self.data(&data),
-                        None => Ok(Event::End(Params::default())),
-                    };
-                }
-            }
-        }
-    }
-
-    fn data(&self, data: &[u8]) -> Result<Event, Fault> {
-        let held = self.held.split();
-        match read_reply(data, schema::response(self.operation), self.edge.limit) {
-            Ok(Outcome::Result(wire)) => Ok(Event::Data(keeping(wire, held))),
-            Ok(Outcome::Error(fault)) => Err(fault),
-            Err(error) => Err(error.of_reply()),
-        }
-    }
-}
-
-fn broken(error: &BodyError) -> Fault {
-    match error {
-        BodyError::Broken(error) => {
-            Fault::new(Reason::StreamBroken, "the agent broke off the stream").because(describe(&**error))
-        }
-        error => crate::binding::unread(error),
-    }
-}
-
-fn too_large(error: sse::TooLarge) -> Fault {
-    Fault::new(Reason::MessageTooLarge, format!("the agent sent {error}"))
 }

@@ -1,26 +1,26 @@
 //! The JSON-RPC side that is called.
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use futures_util::{FutureExt as _, StreamExt as _};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use tokio::time::timeout;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 
-use super::writer::{Events, KEEP_ALIVE, Writer};
-use super::{EVENT_STREAM, JSON};
+use super::JSON;
 use crate::a2a::{self, Agent, Binding, Call, Dialect, Fault, Operation, Params, Reason, Reply};
+use crate::binding::events::{self, Envelope, Events, KEEP_ALIVE};
 use crate::binding::{Arrival, Edge, unread};
 use crate::codec::jsonrpc::{Id, Rejected, read_request, write_fault, write_result};
-use crate::codec::schema;
+use crate::codec::{self, schema, sse};
 use crate::net::budget::keeping;
 use crate::net::{BoxError, collect};
 use crate::telemetry::Form;
-
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Turns JSON-RPC requests into calls to an agent.
 #[derive(Clone, Debug)]
@@ -114,14 +114,14 @@ impl Server {
         match timeout(KEEP_ALIVE, &mut reply).await {
             Ok(Ok(reply)) => {
                 let params = reply.params.clone();
-                self.events(id, operation, params, events(reply))
+                self.events(id, operation, &params, events::of(reply))
             }
             Ok(Err(fault)) if fault.http().is_some() => self.refuse(&id, &fault),
             Ok(Err(fault)) => {
                 let params = fault.params().clone();
-                self.events(id, operation, params, stream::iter([Err(fault)]).boxed())
+                self.events(id, operation, &params, stream::iter([Err(fault)]).boxed())
             }
-            Err(_) => self.events(id, operation, Params::default(), later(reply)),
+            Err(_) => self.events(id, operation, &Params::default(), later(reply)),
         }
     }
 
@@ -129,24 +129,38 @@ impl Server {
         self.events(
             id,
             Operation::SendStreamingMessage,
-            Params::default(),
+            &Params::default(),
             stream::iter([Err(fault)]).boxed(),
         )
     }
 
-    fn events(&self, id: Id, operation: Operation, params: Params, events: Events) -> Response<Body> {
-        let writer = Writer::new(id, operation, events, self.edge.clone());
-        let mut response = Response::new(Body::new(writer));
-        let headers = response.headers_mut();
-        params.append_to(headers);
-        headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-        response
+    fn events(&self, id: Id, operation: Operation, params: &Params, events: Events) -> Response<Body> {
+        events::respond(Called { id, operation }, params, events, self.edge.clone())
     }
 }
 
-pub(super) fn fault_text(id: &Id, fault: &Fault) -> Vec<u8> {
+/// What was called, as each event of the answer repeats it.
+struct Called {
+    id: Id,
+    operation: Operation,
+}
+
+impl Envelope for Called {
+    fn message(&self, wire: &[u8], text: &mut Vec<u8>) -> Result<(), codec::Error> {
+        let message = schema::response(self.operation);
+        sse::write_event(text, |out| write_result(&self.id, message, wire, out))
+    }
+
+    fn fault(&self, fault: &Fault, text: &mut Vec<u8>) {
+        let written = sse::write_event(text, |out| {
+            out.extend_from_slice(&fault_text(&self.id, fault));
+            Ok::<_, Infallible>(())
+        });
+        debug_assert!(written.is_ok());
+    }
+}
+
+fn fault_text(id: &Id, fault: &Fault) -> Vec<u8> {
     let mut json = Vec::new();
     if let Err(error) = write_fault(id, fault, &mut json) {
         json.clear();
@@ -156,20 +170,10 @@ pub(super) fn fault_text(id: &Id, fault: &Fault) -> Vec<u8> {
     json
 }
 
-fn events(reply: Reply) -> Events {
-    match reply.body {
-        a2a::Body::Events(events) => events,
-        a2a::Body::Once(_) => {
-            let fault = Fault::new(Reason::Internal, "one answer came where a stream was due");
-            stream::iter([Err(fault)]).boxed()
-        }
-    }
-}
-
 /// The events of a reply that is not there yet.
 fn later(reply: BoxFuture<'static, Result<Reply, Fault>>) -> Events {
     let events = reply.map(|reply| match reply {
-        Ok(reply) => events(reply),
+        Ok(reply) => events::of(reply),
         Err(fault) => stream::iter([Err(fault)]).boxed(),
     });
     events.flatten_stream().boxed()

@@ -6,28 +6,66 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
+use http::{HeaderName, HeaderValue, Response, header};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::server::fault_text;
-use crate::a2a::{Event, Fault, Operation, Reason};
-use crate::binding::{Edge, TOGETHER};
-use crate::codec::jsonrpc::{Id, write_result};
-use crate::codec::{schema, sse};
+use super::{EVENT_STREAM, Edge, TOGETHER};
+use crate::a2a::{self, Event, Fault, Params, Reason, Reply};
+use crate::codec::{self, sse};
 use crate::net::budget::keeping;
 use crate::telemetry::Form;
 
 /// How long a stream may be silent: clients built on httpx give up after 5 seconds.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(4);
 
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
 pub(super) type Events = BoxStream<'static, Result<Event, Fault>>;
 
+/// How a binding writes its events.
+pub(super) trait Envelope: Send + Unpin + 'static {
+    /// Writes the event of a message in canonical form.
+    fn message(&self, wire: &[u8], text: &mut Vec<u8>) -> Result<(), codec::Error>;
+
+    /// Writes the event of a fault, which ends the stream.
+    fn fault(&self, fault: &Fault, text: &mut Vec<u8>);
+}
+
+/// The events of a reply to a streaming call.
+pub(super) fn of(reply: Reply) -> Events {
+    match reply.body {
+        a2a::Body::Events(events) => events,
+        a2a::Body::Once(_) => {
+            let fault = Fault::new(Reason::Internal, "one answer came where a stream was due");
+            stream::iter([Err(fault)]).boxed()
+        }
+    }
+}
+
+/// A response whose body is that stream.
+pub(super) fn respond(
+    envelope: impl Envelope,
+    params: &Params,
+    events: Events,
+    edge: Edge,
+) -> Response<tonic::body::Body> {
+    let silence = Box::pin(sleep(KEEP_ALIVE));
+    let writer = Writer { envelope, events: Some(events), empty: true, silence, edge };
+    let mut response = Response::new(tonic::body::Body::new(writer));
+    let headers = response.headers_mut();
+    params.append_to(headers);
+    headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
 /// The text of a stream. Events that are ready together leave together: each piece costs a write to the socket.
-pub(super) struct Writer {
-    id: Id,
-    operation: Operation,
+struct Writer<E> {
+    envelope: E,
     /// `None` once it is over.
     events: Option<Events>,
     /// Whether nothing was written yet: some clients break on a stream without an event.
@@ -36,12 +74,7 @@ pub(super) struct Writer {
     edge: Edge,
 }
 
-impl Writer {
-    pub(super) fn new(id: Id, operation: Operation, events: Events, edge: Edge) -> Self {
-        let silence = Box::pin(sleep(KEEP_ALIVE));
-        Self { id, operation, events: Some(events), empty: true, silence, edge }
-    }
-
+impl<E: Envelope> Writer<E> {
     /// Writes all events that are there; none, and the stream waits or is over.
     fn gather(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
         let (mut text, mut wires) = (Vec::new(), Vec::new());
@@ -66,7 +99,8 @@ impl Writer {
             };
             self.empty = false;
             if let Err(fault) = written {
-                self.fault(&fault, &mut text);
+                self.events = None;
+                self.envelope.fault(&fault, &mut text);
             }
         }
         // As long as the text is under way, so is the memory that it was made of.
@@ -76,26 +110,14 @@ impl Writer {
     fn data(&self, wire: &[u8], text: &mut Vec<u8>) -> Result<(), Fault> {
         let start = text.len();
         text.reserve(wire.len() * 5 / 4 + 128);
-        let message = schema::response(self.operation);
-        let written = sse::write_event(text, |out| write_result(&self.id, message, wire, out));
-        written.map_err(|error| {
+        self.envelope.message(wire, text).map_err(|error| {
             text.truncate(start);
             error.of_reply()
         })
     }
-
-    /// Writes what ends the stream.
-    fn fault(&mut self, fault: &Fault, text: &mut Vec<u8>) {
-        self.events = None;
-        let written = sse::write_event(text, |out| {
-            out.extend_from_slice(&fault_text(&self.id, fault));
-            Ok::<_, Infallible>(())
-        });
-        debug_assert!(written.is_ok());
-    }
 }
 
-impl Body for Writer {
+impl<E: Envelope> Body for Writer<E> {
     type Data = Bytes;
     type Error = Infallible;
 

@@ -45,7 +45,7 @@ struct Known {
     /// Until when it is believed.
     until: Instant,
     spot: Spot,
-    /// Its version, as a header.
+    /// Its version, as a header, if the card has one.
     version: Option<HeaderValue>,
 }
 
@@ -66,8 +66,9 @@ impl Neighbour {
         };
         let Known { spot, version, .. } = &*known;
         // It is the version of what the agent gets, whatever that of the caller was.
-        if let Some(version) = version {
-            call.params.set(A2A_VERSION, version.clone());
+        match version {
+            Some(version) => call.params.set(A2A_VERSION, version.clone()),
+            None => call.params.speak(spot.dialect),
         }
         if !spot.tenant.is_empty() {
             call.body = with_tenant(&call, &spot.tenant)?;
@@ -105,7 +106,7 @@ impl Neighbour {
     }
 
     fn believed(&self, spot: Spot) -> Known {
-        let version = HeaderValue::try_from(&*spot.version).ok();
+        let version = HeaderValue::try_from(&*spot.version).ok().filter(|version| !version.is_empty());
         Known { until: Instant::now() + self.0.max_age, spot, version }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod card;
 mod message;
+mod peek;
 mod push;
 mod request;
 mod security;
@@ -9,6 +10,7 @@ mod shape;
 mod task;
 mod time;
 
+pub use self::peek::{is_interrupted, keeps, say_final, says_final};
 use self::shape::Shape;
 pub(super) use self::shape::Spelling;
 use super::text::Scanner;

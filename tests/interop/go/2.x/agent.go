@@ -134,19 +134,23 @@ func toEvent(asked *a2asrv.ExecutorContext, event shared.Event) a2a.Event {
 		if task == nil {
 			task = a2a.NewSubmittedTask(asked, asked.Message)
 		}
-		task.Status.State = toState(event.Task.Status.State)
+		task.Status = a2a.TaskStatus{State: toState(event.Task.Status.State), Message: said(asked, event.Task.Status.Text)}
 		return task
 	case event.Status != nil:
-		var message *a2a.Message
-		if event.Status.Text != "" {
-			message = a2a.NewMessageForTask(a2a.MessageRoleAgent, asked, a2a.NewTextPart(event.Status.Text))
-		}
-		return a2a.NewStatusUpdateEvent(asked, toState(event.Status.State), message)
+		return a2a.NewStatusUpdateEvent(asked, toState(event.Status.State), said(asked, event.Status.Text))
 	default:
 		update := a2a.NewArtifactUpdateEvent(asked, "artifact-1", toParts(event.Artifact.Parts)...)
 		update.Artifact.Name, update.Append, update.LastChunk = event.Artifact.Name, event.Artifact.Append, event.Artifact.Last
 		return update
 	}
+}
+
+// said is the agent's message of a status, if there is any.
+func said(asked *a2asrv.ExecutorContext, words string) *a2a.Message {
+	if words == "" {
+		return nil
+	}
+	return a2a.NewMessageForTask(a2a.MessageRoleAgent, asked, a2a.NewTextPart(words))
 }
 
 func cardOf(dialect string, urls map[a2a.TransportProtocol]string) *a2a.AgentCard {

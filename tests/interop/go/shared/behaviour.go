@@ -51,7 +51,8 @@ func (t *Turn) Act(ctx context.Context) error {
 	case "stream":
 		return t.stream(ctx)
 	case "wait":
-		if err := t.emit(task("submitted"), status("working", "waiting")); err != nil {
+		// One event and no more: what a client does next must not race with another.
+		if err := t.emit(Event{Task: &Task{Status: Status{State: "working", Text: "waiting"}}}); err != nil {
 			return err
 		}
 		return t.slowly(ctx, patience, status("completed", ""))

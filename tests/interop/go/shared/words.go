@@ -82,7 +82,7 @@ type Artifact struct {
 	Last   bool   `json:"last"`
 }
 
-// Task as a client sees it; an agent says only its state.
+// Task as a client sees it; an agent says only its status.
 type Task struct {
 	ID        string     `json:"id"`
 	ContextID string     `json:"contextId"`

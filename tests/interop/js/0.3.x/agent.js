@@ -41,6 +41,7 @@ class Executor {
 
 function turnOf({ userMessage, task, taskId, contextId, context }, bus, canceled) {
   const ids = { taskId, contextId };
+  const said = (text) => text && toMessage({ parts: [{ text }], ...ids }, 'agent');
   return {
     text: userMessage.parts.find((p) => p.kind === 'text')?.text ?? '',
     parts: userMessage.parts.map(fromPart),
@@ -51,11 +52,11 @@ function turnOf({ userMessage, task, taskId, contextId, context }, bus, canceled
     canceled,
     activate: (uri) => context.addActivatedExtension(uri),
     message: (parts, metadata) => bus.publish(toMessage({ parts, metadata, contextId }, 'agent')),
-    task: (state) => {
+    task: (state, text) => {
       const first = { kind: 'task', id: taskId, contextId, history: [userMessage] };
-      bus.publish({ ...(task ?? first), status: statusOf(state) });
+      bus.publish({ ...(task ?? first), status: statusOf(state, said(text)) });
     },
-    status: (state, text) => bus.publish(statusUpdate(ids, state, text && toMessage({ parts: [{ text }], ...ids }, 'agent'))),
+    status: (state, text) => bus.publish(statusUpdate(ids, state, said(text))),
     artifact: ({ id, name, parts, append, last }) => {
       const artifact = { artifactId: id, name, parts: parts.map(toPart) };
       bus.publish({ kind: 'artifact-update', ...ids, artifact, append, lastChunk: last });

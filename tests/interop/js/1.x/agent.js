@@ -38,6 +38,7 @@ class Executor {
 function turnOf({ userMessage, task, taskId, contextId, context }, bus, canceled) {
   const ids = { taskId, contextId };
   const agentMessage = (parts, metadata) => toMessage({ parts, metadata, ...ids }, Role.ROLE_AGENT);
+  const said = (text) => (text ? agentMessage([{ text }]) : undefined);
   return {
     text: userMessage.parts.find((p) => p.content?.$case === 'text')?.content.value ?? '',
     parts: userMessage.parts.map(fromPart),
@@ -48,14 +49,12 @@ function turnOf({ userMessage, task, taskId, contextId, context }, bus, canceled
     canceled,
     activate: (uri) => context.addActivatedExtension(uri),
     message: (parts, metadata) => bus.publish(AgentEvent.message({ ...agentMessage(parts, metadata), taskId: '' })),
-    task: (state) => {
+    task: (state, text) => {
       const first = { id: taskId, contextId, artifacts: [], history: [userMessage], metadata: undefined };
-      bus.publish(AgentEvent.task({ ...(task ?? first), status: statusOf(state) }));
+      bus.publish(AgentEvent.task({ ...(task ?? first), status: statusOf(state, said(text)) }));
     },
-    status: (state, text) => {
-      const message = text && agentMessage([{ text }]);
-      bus.publish(AgentEvent.statusUpdate({ ...ids, status: statusOf(state, message), metadata: undefined }));
-    },
+    status: (state, text) =>
+      bus.publish(AgentEvent.statusUpdate({ ...ids, status: statusOf(state, said(text)), metadata: undefined })),
     artifact: ({ id, name, parts, append, last }) => {
       const artifact = { artifactId: id, name, description: '', parts: parts.map(toPart), extensions: [] };
       bus.publish(AgentEvent.artifactUpdate({ ...ids, artifact, append, lastChunk: last, metadata: undefined }));

@@ -6,7 +6,7 @@
 //   headers, extensions       what the SDK shows of the request's headers; `activate(uri)` answers an extension
 //   canceled                  a promise that settles when the task is cancelled
 //   message(parts, metadata)  answers with a Message
-//   task(state)               answers with the Task
+//   task(state, text)         answers with the Task, with an agent message when there is a text
 //   status(state, text)       a status update, with an agent message when there is a text
 //   artifact(chunk)           an artifact update: {id, name, parts, append, last}
 
@@ -55,8 +55,8 @@ const WORDS = {
   },
 
   async wait(turn) {
-    await turn.task('submitted');
-    await turn.status('working', 'waiting');
+    // One event and no more: what a client does next must not race with another.
+    await turn.task('working', 'waiting');
     const timer = new AbortController();
     const ended = await Promise.race([turn.canceled.then(() => 'canceled'), sleep(PATIENCE, timer.signal)]);
     timer.abort();

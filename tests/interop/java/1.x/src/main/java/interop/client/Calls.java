@@ -8,18 +8,20 @@ import io.a2a.client.transport.spi.interceptors.ClientCallContext;
 import io.a2a.common.A2AHeaders;
 import io.a2a.spec.DataPart;
 import io.a2a.spec.Message;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
 final class Calls {
     private static final String TRACE = "00-0af7651916cd43dd8448eb211c80319c";
+    private static final Map<String, String> HEADERS = Map.of(
+            "Authorization", "Bearer s3cret",
+            "X-API-Key", "k3y",
+            "traceparent", TRACE + "-b7ad6b7169203331-01");
 
     /** Three headers, set by the SDK's call context, arrive. */
     static void headers(Session session) throws Exception {
-        Map<?, ?> seen = ask(session, Map.of(
-                "Authorization", "Bearer s3cret",
-                "X-API-Key", "k3y",
-                "traceparent", TRACE + "-b7ad6b7169203331-01"));
+        Map<?, ?> seen = ask(session, HEADERS);
         // The mesh may add a span of its own, so only the trace must be the same.
         boolean arrived = "Bearer s3cret".equals(seen.get("authorization"))
                 && "k3y".equals(seen.get("x-api-key"))
@@ -29,7 +31,10 @@ final class Calls {
 
     /** The extension that the client asks for is seen by the agent. */
     static void extensions(Session session) throws Exception {
-        Map<?, ?> seen = ask(session, Map.of(A2AHeaders.X_A2A_EXTENSIONS, Words.EXTENSION));
+        // With the headers too: the answer has a null for each that is absent, and the SDK cannot read a null.
+        Map<String, String> headers = new HashMap<>(HEADERS);
+        headers.put(A2AHeaders.X_A2A_EXTENSIONS, Words.EXTENSION);
+        Map<?, ?> seen = ask(session, headers);
         boolean found = seen.get("extensions") instanceof List<?> asked && asked.contains(Words.EXTENSION);
         Failed.unless(found, "the agent saw " + seen);
     }

@@ -104,8 +104,21 @@ public final class Targets {
         StringBuilder chain = new StringBuilder();
         for (Throwable link = failure; link != null; link = link.getCause()) {
             chain.append(chain.isEmpty() ? "" : " <- ").append(link);
+            if (link.getMessage() == null && link.getStackTrace().length > 0) {
+                chain.append(" at ").append(ownFrame(link.getStackTrace()));
+            }
         }
         return chain.toString().replaceAll("\\s+", " ");
+    }
+
+    /** The innermost frame that is not of the JDK: an error without words says at least where it comes from. */
+    private static StackTraceElement ownFrame(StackTraceElement[] frames) {
+        for (StackTraceElement frame : frames) {
+            if (!frame.getClassName().startsWith("java.")) {
+                return frame;
+            }
+        }
+        return frames[0];
     }
 
     /** `only` names operations in full, or the part before the slash for all of that kind. */

@@ -9,19 +9,19 @@ from speaker import Speaker
 from words import Target, Unsupported
 
 
-def main(kind: type[Speaker]) -> None:
-    """Serves until standard input ends."""
-    asyncio.run(serve(kind))
+def main(kind: type[Speaker], operations: dict = OPERATIONS) -> None:
+    """Serves until standard input ends; a client that is no plain SDK brings operations of its own."""
+    asyncio.run(serve(kind, operations))
 
 
-async def serve(kind: type[Speaker]) -> None:
+async def serve(kind: type[Speaker], operations: dict) -> None:
     """One target after the other."""
     while line := await asyncio.to_thread(sys.stdin.readline):
         if not line.strip():
             continue
         wish = json.loads(line)
         only = wish.get('only')
-        chosen = {name: run for name, run in OPERATIONS.items() if only is None or wanted(name, only)}
+        chosen = {name: run for name, run in operations.items() if only is None or wanted(name, only)}
         target = Target(wish['base'], wish['binding'], wish['dialect'], wish.get('seconds', 15))
         await visit(kind(target), chosen)
         say(done=True)

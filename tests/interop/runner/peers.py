@@ -193,11 +193,11 @@ class Client:
 
     def call(self, lane: Lane, base: str, only: list[str]) -> dict[str, Result]:
         """Lets it run these operations against the agent whose card is below `base`."""
-        found: dict[str, Result] = {}
+        found = {'ListTasks': Result('unsupported', '0.3 has no ListTasks')} if lane.dialect == '0.3' else {}
         try:
             process = self._running()
             wish = {'base': base, 'binding': lane.binding, 'dialect': lane.dialect}
-            process.say({**wish, 'only': only, 'seconds': self._seconds})
+            process.say({**wish, 'only': [name for name in only if name not in found], 'seconds': self._seconds})
             while not (said := process.hear(self._seconds + SLACK)).get('done'):
                 found[said['operation']] = Result(said['result'], said.get('why') or '')
         except (PeerError, KeyError) as error:

@@ -7,7 +7,19 @@ import uuid
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.tasks import TaskUpdater
-from a2a.types import DataPart, FilePart, FileWithBytes, FileWithUri, Message, Part, Role, TextPart
+from a2a.types import (
+    DataPart,
+    FilePart,
+    FileWithBytes,
+    FileWithUri,
+    Message,
+    Part,
+    Role,
+    TaskState,
+    TaskStatus,
+    TaskStatusUpdateEvent,
+    TextPart,
+)
 from a2a.utils import new_task
 
 from words import BINARY, EXTENSION
@@ -31,9 +43,15 @@ class Executor(AgentExecutor):
         await action(context, queue)
 
     async def cancel(self, context: RequestContext, queue: EventQueue) -> None:
-        # What is put into the queue of `cancel` reaches its caller only; the queue of `execute` reaches subscribers too.
-        queue = self._waiting.get(context.task_id, queue)
         await TaskUpdater(queue, context.task_id, context.context_id).cancel()
+        # That reaches only the caller of cancel. Subscribers listen to the queue of `execute`, and may lose an event there
+        # that is final, because the SDK drops what they have not read as soon as another reader has seen it.
+        if context.task_id in self._waiting:
+            status = TaskStatus(state=TaskState.canceled)
+            shown = TaskStatusUpdateEvent(
+                task_id=context.task_id, context_id=context.context_id, status=status, final=False
+            )
+            await self._waiting[context.task_id].enqueue_event(shown)
 
     async def _begin(self, context, queue) -> TaskUpdater:
         await queue.enqueue_event(new_task(context.message))

@@ -26,38 +26,49 @@ VOLATILE = (
 
 @dataclass(frozen=True)
 class Cell:
-    """One operation of one pair: the verdict, what the client said, and for `sdk` where and how it fails directly."""
+    """One operation of one pair: the verdict, what the client said, and for `sdk` who fails directly, and how."""
 
     verdict: str
     why: str = ''
-    lane: str = ''
+    who: str = ''
     proof: str = ''
 
 
 class Directly:
-    """What each lane could do without sidecars, and with whom it was tried."""
+    """What client lanes and agent lanes could do without sidecars."""
 
     def __init__(self):
-        self._known: dict[tuple[str, Lane], tuple[Lane, dict[str, Result]]] = {}
+        self.trials: dict[tuple[Lane, Lane], dict[str, Result]] = {}
 
-    def learn(self, client: Lane, agent: Lane, results: dict[str, Result], about: str, lane: Lane) -> None:
-        """Keeps what a direct run says `about` a lane as `client` or as `agent`."""
-        self._known[about, lane] = (agent if about == 'client' else client, results)
+    def learn(self, client: Lane, agent: Lane, results: dict[str, Result]) -> None:
+        """Keeps what a direct run gave; what is known already of the same pair stays."""
+        self.trials[client, agent] = results | self.trials.get((client, agent), {})
 
-    def failure(self, about: str, lane: Lane, operation: str) -> Result | None:
-        """How an operation fails directly; a lane that lets the sidecar choose fails where any of its lanes does."""
-        lanes = [lane]
-        if lane.binding == 'auto':
-            lanes = [other for other in lane.peer.agents if other.dialect == lane.dialect and other != lane]
-        for one in lanes:
-            _, results = self._known.get((about, one), (None, {}))
-            if operation in results and results[operation].result == 'fail':
-                return results[operation]
+    def fault(self, side: int, lane: Lane, operation: str) -> Result | None:
+        """How an operation fails for a lane (side 0: as client, 1: as agent) with whomever it was tried."""
+        there = [row[operation] for pair, row in self.trials.items() if pair[side] == lane and operation in row]
+        known = [result for result in there if result.result != 'unsupported']
+        return known[0] if known and all(result.result == 'fail' for result in known) else None
+
+    def excuse(self, client: Lane, agent: Lane, operation: str) -> tuple[str, Result] | None:
+        """Who fails directly, and how: this very pair, or the client or the agent with whomever it was tried."""
+        for one in stand_ins(agent):
+            known = self.trials.get((client, one), {}).get(operation)
+            if known is not None and known.result == 'fail':
+                return f'{client.name} with {one.name}', known
+        for side, lanes, role in ((0, [client], 'client'), (1, stand_ins(agent), 'agent')):
+            for one in lanes:
+                known = self.fault(side, one, operation)
+                if known is not None:
+                    return f'{one.name} as {role}', known
         return None
 
-    def rows(self) -> list[tuple[str, Lane, Lane, dict[str, Result]]]:
-        """Everything that is known: side, lane, partner, results."""
-        return [(about, lane, other, results) for (about, lane), (other, results) in self._known.items()]
+
+def stand_ins(agent: Lane) -> list[Lane]:
+    """The lanes that tell about an agent lane: for one that lets the sidecar choose, those that it may choose."""
+    if agent.binding != 'auto':
+        return [agent]
+    return [lane for lane in agent.peer.agents if lane.dialect == agent.dialect and lane.binding != 'auto']
 
 
 def judge(client: Lane, agent: Lane, operation: str, result: Result, directly: Directly) -> Cell:
@@ -68,10 +79,10 @@ def judge(client: Lane, agent: Lane, operation: str, result: Result, directly: D
         return Cell(NONE, result.why)
     if operation == 'ListTasks' and agent.dialect == '0.3' and NO_SUCH_CALL.search(result.why):
         return Cell(NONE, '0.3 has no ListTasks')
-    for about, lane in (('client', client), ('agent', agent)):
-        known = directly.failure(about, lane, operation)
-        if known is not None:
-            return Cell(SDK, result.why, f'{lane.name} as {about}', steady(known.why))
+    excuse = directly.excuse(client, agent, operation)
+    if excuse is not None:
+        who, known = excuse
+        return Cell(SDK, result.why, who, steady(known.why))
     return Cell(FAIL, result.why)
 
 

@@ -27,17 +27,18 @@ class Bed:
         self._recorders: list[Recorder] = []
         self._mesh: Mesh | None = None
 
-    def start(self, agents: list[Lane], clients: list[Lane]) -> None:
-        """Starts the agents of these lanes, all at once because some take long."""
-        for lane in agents:
+    def start(self, pairs: list[plan.Pair]) -> None:
+        """Starts what is missing for these pairs; the agents all at once, because some take long."""
+        fresh = []
+        for client, lane in pairs:
             key = (lane.peer.name, lane.dialect)
             if key not in self._agents:
                 self._agents[key] = Agent(lane.peer, lane.dialect, self._logs)
-        for agent in self._agents.values():
+                fresh.append(self._agents[key])
+            if client.peer.name not in self._clients:
+                self._clients[client.peer.name] = Client(client.peer, self._options.seconds, self._logs)
+        for agent in fresh:
             agent.wait()
-        for lane in clients:
-            if lane.peer.name not in self._clients:
-                self._clients[lane.peer.name] = Client(lane.peer, self._options.seconds, self._logs)
 
     def weave(self, lanes: list[Lane]) -> None:
         """Starts the two sidecars; every lane is an agent of its own beside the peer's."""
@@ -60,10 +61,10 @@ class Bed:
             known |= {'url': f'http://{agent.grpc}', 'card': url}
         return known
 
-    def direct(self, client: Lane, agent: Lane) -> dict:
+    def direct(self, client: Lane, agent: Lane, only: list[str] | None) -> dict:
         """A client lane calls an agent lane without sidecars."""
         url = self._agents[agent.peer.name, agent.dialect].url
-        return self._clients[client.peer.name].call(client, url, self._options.operations)
+        return self._clients[client.peer.name].call(client, url, only or self._options.operations)
 
     def meshed(self, client: Lane, agent: Lane) -> dict:
         """A client lane calls an agent lane through the sidecars."""
@@ -95,41 +96,25 @@ def each(pairs: list[plan.Pair], jobs: int, act) -> None:
         list(pool.map(run, sorted(lines.values(), key=len, reverse=True)))
 
 
-def directly(bed: Bed, trials: dict[plan.Pair, list[tuple[str, Lane]]], jobs: int) -> Directly:
-    """Runs the direct calls and keeps what they say about the lanes."""
+def directly(bed: Bed, pairs: list[plan.Pair], peers: list[Peer], jobs: int) -> Directly:
+    """Runs the direct calls, and more of them where it is not clear which side is at fault."""
     known = Directly()
 
-    def act(client: Lane, agent: Lane) -> None:
-        results = bed.direct(client, agent)
+    def act(client: Lane, agent: Lane, only: list[str] | None = None) -> None:
+        results = bed.direct(client, agent, only)
         failed = {name: result for name, result in results.items() if result.result == 'fail'}
         reasons = ''.join(f'\n    {name}: {result.why}' for name, result in failed.items())
-        print(f'direct {client.name} -> {agent.name}: {len(failed)} fail{reasons}', flush=True)
-        for about, lane in trials[client, agent]:
-            known.learn(client, agent, results, about, lane)
+        tried = '' if only is None else f' of {len(only)} tried again'
+        print(f'direct {client.name} -> {agent.name}: {len(failed)}{tried} fail{reasons}', flush=True)
+        known.learn(client, agent, results)
 
-    each(list(trials), jobs, act)
+    first = plan.trials(pairs, peers)
+    bed.start(first)
+    each(first, jobs, act)
+    second = plan.doubts(known, peers)
+    bed.start(list(second))
+    each(list(second), jobs, lambda client, agent: act(client, agent, second[client, agent]))
     return known
-
-
-def trials_of(pairs: list[plan.Pair], peers: list[Peer]) -> dict[plan.Pair, list[tuple[str, Lane]]]:
-    """The direct calls that tell about all lanes of the pairs, and which lanes each tells about."""
-    trials: dict[plan.Pair, list[tuple[str, Lane]]] = {}
-    clients = dict.fromkeys(pair[0] for pair in pairs)
-    agents = dict.fromkeys(
-        lane
-        for _, agent in pairs
-        for lane in (agent.peer.agents if agent.binding == 'auto' else [agent])
-        if lane.binding != 'auto' and lane.dialect == agent.dialect
-    )
-    for lane in clients:
-        other = plan.partner(lane, True, peers)
-        if other is not None:
-            trials.setdefault((lane, other), []).append(('client', lane))
-    for lane in agents:
-        other = plan.partner(lane, False, peers)
-        if other is not None:
-            trials.setdefault((other, lane), []).append(('agent', lane))
-    return trials
 
 
 def run(options, peers: list[Peer], logs: Path) -> int:
@@ -142,18 +127,13 @@ def run(options, peers: list[Peer], logs: Path) -> int:
         pairs = plan.daily(everything)
     if not pairs:
         raise PeerError('no pair of lanes is chosen')
-    trials = trials_of(pairs, peers)
     bed = Bed(options, logs)
     cells: Cells = {}
     try:
-        bed.start(
-            [agent for _, agent in (*pairs, *trials)],
-            [client for client, _ in (*pairs, *trials)],
-        )
-        known = directly(bed, trials, options.jobs)
+        bed.start(pairs)
+        known = directly(bed, pairs, peers, options.jobs)
         if options.direct:
-            passed = sum(result.result == 'pass' for *_, results in known.rows() for result in results.values())
-            return 0 if passed else 1
+            return 0 if any(one.result == 'pass' for row in known.trials.values() for one in row.values()) else 1
         bed.weave(list(dict.fromkeys(agent for _, agent in pairs)))
 
         def act(client: Lane, agent: Lane) -> None:

@@ -99,13 +99,13 @@ def excuses(cells: Cells) -> list[str]:
     for pair, row in cells.items():
         for name, cell in row.items():
             if cell.verdict == SDK:
-                found[cell.lane, name, cell.proof].append(pair)
+                found[cell.who, name, cell.proof].append(pair)
     out = ['## What the SDKs themselves cannot do (`sdk`)', '']
     if not found:
         return [*out, 'Nothing.', '']
-    out += ['| lane | operation | pairs | what is said without any sidecar |', '| --- | --- | --- | --- |']
-    for (lane, name, proof), pairs in sorted(found.items(), key=lambda item: item[0]):
-        out.append(f'| {lane} | {name} | {len(pairs)} | {escaped(proof)} |')
+    out += ['| who | operation | pairs | what is said without any sidecar |', '| --- | --- | --- | --- |']
+    for (who, name, proof), pairs in sorted(found.items(), key=lambda item: item[0]):
+        out.append(f'| {who} | {name} | {len(pairs)} | {escaped(proof)} |')
     return [*out, '']
 
 
@@ -153,18 +153,19 @@ def failures(cells: Cells) -> list[str]:
 
 
 def directs(directly: Directly) -> list[str]:
-    """How each lane was tried without sidecars: what failed there."""
+    """What was tried without sidecars, and what failed there."""
     out = [
         '## Without sidecars',
         '',
-        'Each lane was first tried directly, with the other side of the same SDK line where there is one.',
+        'Each lane was first tried directly, with the other side of the same SDK line where there is one; and where',
+        'something failed, each of the two sides with another SDK, to learn whose fault it is.',
         '',
-        '| lane | role | with | fails directly |',
+        '| client | agent | tried | fails directly |',
         '| --- | --- | --- | --- |',
     ]
-    for about, lane, other, results in sorted(directly.rows(), key=lambda row: (row[0], row[1].name)):
+    for (client, agent), results in sorted(directly.trials.items(), key=lambda trial: [lane.name for lane in trial[0]]):
         failed = [name for name, result in results.items() if result.result == 'fail']
-        out.append(f'| {lane.name} | {about} | {other.name} | {", ".join(failed) or "nothing"} |')
+        out.append(f'| {client.name} | {agent.name} | {len(results)} | {", ".join(failed) or "nothing"} |')
     return [*out, '']
 
 

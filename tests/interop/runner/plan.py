@@ -3,6 +3,7 @@
 from collections import Counter
 from fnmatch import fnmatch
 
+from judge import Directly, stand_ins
 from peers import Lane, Peer
 
 Pair = tuple[Lane, Lane]
@@ -30,7 +31,8 @@ def matching(pairs: list[Pair], pattern: str) -> list[Pair]:
 
 
 def daily(pairs: list[Pair]) -> list[Pair]:
-    """Every client lane with a 1.0 and a 0.3 agent of another SDK, every agent lane with such clients, and the named."""
+    """Every client lane with a 1.0 and a 0.3 agent of another SDK, every agent lane with such clients, every way from one
+    binding and dialect to another, and the named."""
     chosen = {pair for pair in pairs if (pair[0].name, pair[1].name) in {named[1:] for named in NAMED}}
     for side in (0, 1):
         for lane in dict.fromkeys(pair[side] for pair in pairs):
@@ -38,7 +40,16 @@ def daily(pairs: list[Pair]) -> list[Pair]:
                 fits = [pair for pair in pairs if pair[side] == lane and pair[1 - side].dialect == dialect]
                 if fits and not any(pair in chosen and foreign(pair) for pair in fits):
                     chosen.add(min(fits, key=lambda pair: rank(pair, side, chosen, pairs)))
+    for way in dict.fromkeys(map(way_of, pairs)):
+        fits = [pair for pair in pairs if way_of(pair) == way]
+        if not any(pair in chosen for pair in fits):
+            chosen.add(min(fits, key=lambda pair: rank(pair, 0, chosen, pairs)))
     return [pair for pair in pairs if pair in chosen]
+
+
+def way_of(pair: Pair) -> tuple:
+    """What the two sides speak."""
+    return tuple((lane.binding, lane.dialect) for lane in pair)
 
 
 def foreign(pair: Pair) -> bool:
@@ -55,17 +66,44 @@ def rank(pair: Pair, side: int, chosen: set[Pair], pairs: list[Pair]) -> tuple:
     return not foreign(pair), same_line, lanes[other], languages[other.peer.name], pairs.index(pair)
 
 
-def partner(lane: Lane, as_client: bool, peers: list[Peer]) -> Lane | None:
-    """The lane on the other side for a direct call: of the same SDK line, else of the same language, else of any."""
-    there = [other for peer in peers for other in (peer.agents if as_client else peer.clients)]
+def trials(pairs: list[Pair], peers: list[Peer]) -> list[Pair]:
+    """The direct calls that tell about all lanes of these pairs, each with the closest partner."""
+    found = [(lane, partner(lane, 1, peers)) for lane in dict.fromkeys(pair[0] for pair in pairs)]
+    agents = dict.fromkeys(lane for _, agent in pairs for lane in stand_ins(agent))
+    found += [(partner(lane, 0, peers), lane) for lane in agents]
+    return list(dict.fromkeys(pair for pair in found if None not in pair))
+
+
+def doubts(known: Directly, peers: list[Peer]) -> dict[Pair, list[str]]:
+    """Direct calls that tell which side is at fault where an operation failed: each side with a partner of another SDK."""
+    found: dict[Pair, list[str]] = {}
+    for pair, results in known.trials.items():
+        failed = [name for name, result in results.items() if result.result == 'fail']
+        others = [(pair[0], partner(pair[0], 1, peers, pair[1])), (partner(pair[1], 0, peers, pair[0]), pair[1])]
+        for other in others:
+            if failed and None not in other and other not in known.trials:
+                asked = found.setdefault(other, [])
+                asked += [name for name in failed if name not in asked]
+    return found
+
+
+def partner(lane: Lane, side: int, peers: list[Peer], instead: Lane | None = None) -> Lane | None:
+    """The lane on that side (0: client, 1: agent) for a direct call with `lane`: of the same SDK line, else of the same
+    language, else of any. If one did not do, `instead` of it one of an SDK that is as foreign as possible."""
+    there = [other for peer in peers for other in (peer.agents if side else peer.clients)]
     fits = [other for other in there if (other.binding, other.dialect) == (lane.binding, lane.dialect)]
-    return min(
-        fits,
-        key=lambda other: (
-            other.peer.name != lane.peer.name,
-            other.peer.language != lane.peer.language,
-            other.peer.language != 'python',  # the reference where there is nothing closer
-            other.peer.name,
-        ),
-        default=None,
-    )
+
+    def near(other: Lane) -> tuple:
+        return other.peer != lane.peer, other.peer.language != lane.peer.language, *reference(other)
+
+    def far(other: Lane) -> tuple:
+        return other.peer.language == lane.peer.language, *reference(other)
+
+    if instead is None:
+        return min(fits, key=near, default=None)
+    return min((other for other in fits if other.peer not in (instead.peer, lane.peer)), key=far, default=None)
+
+
+def reference(lane: Lane) -> tuple:
+    """Python first, where there is nothing closer; then by name."""
+    return lane.peer.language != 'python', lane.peer.name

@@ -6,11 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import plan
-from judge import Directly, judge
+from judge import FAIL, Directly, judge
 from mesh import Mesh, MeshError
 from page import Cells, line, page, summary
 from peers import OPERATIONS, Agent, Client, Lane, Peer, PeerError, discover
@@ -26,19 +27,21 @@ class Bed:
         self._clients: dict[str, Client] = {}
         self._recorders: list[Recorder] = []
         self._mesh: Mesh | None = None
+        self._lock = threading.Lock()
 
     def start(self, pairs: list[plan.Pair]) -> None:
         """Starts what is missing for these pairs; the agents all at once, because some take long."""
-        fresh = []
-        for client, lane in pairs:
-            key = (lane.peer.name, lane.dialect)
-            if key not in self._agents:
-                self._agents[key] = Agent(lane.peer, lane.dialect, self._logs)
-                fresh.append(self._agents[key])
-            if client.peer.name not in self._clients:
-                self._clients[client.peer.name] = Client(client.peer, self._options.seconds, self._logs)
-        for agent in fresh:
-            agent.wait()
+        with self._lock:
+            fresh = []
+            for client, lane in pairs:
+                key = (lane.peer.name, lane.dialect)
+                if key not in self._agents:
+                    self._agents[key] = Agent(lane.peer, lane.dialect, self._logs)
+                    fresh.append(self._agents[key])
+                if client.peer.name not in self._clients:
+                    self._clients[client.peer.name] = Client(client.peer, self._options.seconds, self._logs)
+            for agent in fresh:
+                agent.wait()
 
     def weave(self, lanes: list[Lane]) -> None:
         """Starts the two sidecars; every lane is an agent of its own beside the peer's."""
@@ -96,25 +99,39 @@ def each(pairs: list[plan.Pair], jobs: int, act) -> None:
         list(pool.map(run, sorted(lines.values(), key=len, reverse=True)))
 
 
-def directly(bed: Bed, pairs: list[plan.Pair], peers: list[Peer], jobs: int) -> Directly:
-    """Runs the direct calls, and more of them where it is not clear which side is at fault."""
-    known = Directly()
+class Direct:
+    """The calls without sidecars, and what they tell."""
 
-    def act(client: Lane, agent: Lane, only: list[str] | None = None) -> None:
-        results = bed.direct(client, agent, only)
+    def __init__(self, bed: Bed, peers: list[Peer], jobs: int):
+        self._bed, self._peers, self._jobs = bed, peers, jobs
+        self.known = Directly()
+
+    def learn(self, pairs: list[plan.Pair]) -> None:
+        """Tries every lane, and again with others where it is not clear which side is at fault."""
+        first = plan.trials(pairs, self._peers)
+        self._bed.start(first)
+        each(first, self._jobs, self._attempt)
+        second = plan.doubts(self.known, self._peers)
+        self._bed.start(list(second))
+        each(list(second), self._jobs, lambda client, agent: self._attempt(client, agent, second[client, agent]))
+
+    def judge(self, client: Lane, agent: Lane, results: dict) -> dict:
+        """The cells of a pair; where something failed, the two are first tried directly as far as they can be."""
+        failed = [name for name, result in results.items() if result.result == 'fail']
+        for pair in plan.confrontations(client, agent, self._peers) if failed else ():
+            unknown = self.known.unknown(*pair, failed)
+            if unknown:
+                self._bed.start([pair])
+                self._attempt(*pair, unknown)
+        return {name: judge(client, agent, name, result, self.known) for name, result in results.items()}
+
+    def _attempt(self, client: Lane, agent: Lane, only: list[str] | None = None) -> None:
+        results = self._bed.direct(client, agent, only)
         failed = {name: result for name, result in results.items() if result.result == 'fail'}
         reasons = ''.join(f'\n    {name}: {result.why}' for name, result in failed.items())
-        tried = '' if only is None else f' of {len(only)} tried again'
+        tried = '' if only is None else f' of {len(only)} in doubt'
         print(f'direct {client.name} -> {agent.name}: {len(failed)}{tried} fail{reasons}', flush=True)
-        known.learn(client, agent, results)
-
-    first = plan.trials(pairs, peers)
-    bed.start(first)
-    each(first, jobs, act)
-    second = plan.doubts(known, peers)
-    bed.start(list(second))
-    each(list(second), jobs, lambda client, agent: act(client, agent, second[client, agent]))
-    return known
+        self.known.learn(client, agent, results)
 
 
 def run(options, peers: list[Peer], logs: Path) -> int:
@@ -131,15 +148,15 @@ def run(options, peers: list[Peer], logs: Path) -> int:
     cells: Cells = {}
     try:
         bed.start(pairs)
-        known = directly(bed, pairs, peers, options.jobs)
+        direct = Direct(bed, peers, options.jobs)
+        direct.learn(pairs)
         if options.direct:
-            return 0 if any(one.result == 'pass' for row in known.trials.values() for one in row.values()) else 1
+            trials = direct.known.trials.values()
+            return 0 if any(one.result == 'pass' for row in trials for one in row.values()) else 1
         bed.weave(list(dict.fromkeys(agent for _, agent in pairs)))
 
         def act(client: Lane, agent: Lane) -> None:
-            results = bed.meshed(client, agent)
-            row = {name: judge(client, agent, name, result, known) for name, result in results.items()}
-            cells[client, agent] = row
+            row = cells[client, agent] = direct.judge(client, agent, bed.meshed(client, agent))
             print(line((client, agent), row), flush=True)
 
         each(pairs, options.jobs, act)
@@ -147,10 +164,10 @@ def run(options, peers: list[Peer], logs: Path) -> int:
         bed.stop()
     cells = {pair: cells[pair] for pair in pairs}
     if options.write is not None:
-        text = page(peers, cells, known, len(everything), version(options.dragoman), command(options))
+        text = page(peers, cells, direct.known, len(everything), version(options.dragoman), command(options))
         options.write.write_text(text)
     print(summary(cells))
-    return 1 if any(cell.verdict == 'FAIL' for row in cells.values() for cell in row.values()) else 0
+    return 1 if any(cell.verdict == FAIL for row in cells.values() for cell in row.values()) else 0
 
 
 def version(dragoman: str) -> str:
@@ -180,7 +197,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument('--write', type=Path, metavar='FILE', help='write the results as a page')
     parser.add_argument('--record', type=Path, metavar='DIR', help='keep what agents answer to the sidecar')
     parser.add_argument('--jobs', type=int, default=3, help='clients at a time')
-    parser.add_argument('--seconds', type=float, default=15, help='how long one operation may take')
+    parser.add_argument('--seconds', type=float, default=10, help='how long one operation may take')
     parser.add_argument('--logs', action='store_true', help='print the end of the logs in any case')
     parser.add_argument('--work', required=True, type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()

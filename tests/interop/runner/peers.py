@@ -190,22 +190,27 @@ class Client:
     def __init__(self, peer: Peer, seconds: float, logs: Path):
         self._peer, self._seconds, self._logs = peer, seconds, logs
         self._process: Process | None = None
+        self._lock = threading.Lock()
 
     def call(self, lane: Lane, base: str, only: list[str]) -> dict[str, Result]:
         """Lets it run these operations against the agent whose card is below `base`."""
         found = {'ListTasks': Result('unsupported', '0.3 has no ListTasks')} if lane.dialect == '0.3' else {}
+        with self._lock:
+            missing = self._ask(lane, base, [name for name in only if name not in found], found)
+        return {name: found.get(name, missing) for name in only}
+
+    def _ask(self, lane: Lane, base: str, only: list[str], found: dict[str, Result]) -> Result:
+        """Fills in what the client says; gives the result of what it does not speak of."""
         try:
             process = self._running()
             wish = {'base': base, 'binding': lane.binding, 'dialect': lane.dialect}
-            process.say({**wish, 'only': [name for name in only if name not in found], 'seconds': self._seconds})
+            process.say({**wish, 'only': only, 'seconds': self._seconds})
             while not (said := process.hear(self._seconds + SLACK)).get('done'):
                 found[said['operation']] = Result(said['result'], said.get('why') or '')
         except (PeerError, KeyError) as error:
             self.stop()  # what it says from now on would belong to another target
-            missing = Result('fail', f'the client: {type(error).__name__}: {error}')
-        else:
-            missing = Result('fail', 'the client said nothing about it')
-        return {name: found.get(name, missing) for name in only}
+            return Result('fail', f'the client: {type(error).__name__}: {error}')
+        return Result('fail', 'the client said nothing about it')
 
     def stop(self) -> None:
         """Ends it."""

@@ -49,7 +49,7 @@ def daily(pairs: list[Pair]) -> list[Pair]:
 
 def way_of(pair: Pair) -> tuple:
     """What the two sides speak."""
-    return tuple((lane.binding, lane.dialect) for lane in pair)
+    return tuple(map(speech, pair))
 
 
 def foreign(pair: Pair) -> bool:
@@ -87,11 +87,28 @@ def doubts(known: Directly, peers: list[Peer]) -> dict[Pair, list[str]]:
     return found
 
 
+def confrontations(client: Lane, agent: Lane, peers: list[Peer]) -> list[Pair]:
+    """Direct calls that tell why a pair fails through the mesh: the client with an agent of that SDK and with another one,
+    the agent with a client of that SDK and with another one."""
+    found: list[Pair | tuple] = []
+    for one in stand_ins(agent):
+        same = [lane for lane in agent.peer.agents if speech(lane) == speech(client)]
+        found += [(client, lane) for lane in (*same, partner(client, 1, peers, one))]
+        same = [lane for lane in client.peer.clients if speech(lane) == speech(one)]
+        found += [(lane, one) for lane in (*same, partner(one, 0, peers, client))]
+    return list(dict.fromkeys(pair for pair in found if None not in pair))
+
+
+def speech(lane: Lane) -> tuple[str, str]:
+    """What a lane speaks."""
+    return lane.binding, lane.dialect
+
+
 def partner(lane: Lane, side: int, peers: list[Peer], instead: Lane | None = None) -> Lane | None:
     """The lane on that side (0: client, 1: agent) for a direct call with `lane`: of the same SDK line, else of the same
     language, else of any. If one did not do, `instead` of it one of an SDK that is as foreign as possible."""
     there = [other for peer in peers for other in (peer.agents if side else peer.clients)]
-    fits = [other for other in there if (other.binding, other.dialect) == (lane.binding, lane.dialect)]
+    fits = [other for other in there if speech(other) == speech(lane)]
 
     def near(other: Lane) -> tuple:
         return other.peer != lane.peer, other.peer.language != lane.peer.language, *reference(other)

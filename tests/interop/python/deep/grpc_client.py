@@ -12,8 +12,10 @@ from a2a.utils.grpc_status import status_from_call
 from google.rpc import error_details_pb2
 
 from harness import GRPC, MTLS, Target, card_by_hand, expect, expect_that, scenario, user
-from mesh import DOMAIN, NAMESPACE, PEER_HOST, Mesh
+from mesh import DOMAIN, NAMESPACE, Mesh
+from words import PEER
 
+PEER_HOST = f'{PEER}.{NAMESPACE}.svc.cluster.local'
 METADATA = (('a2a-version', '1.0'),)
 LIMIT = 64 << 20  # bytes; gRPC's own limit of 4 MiB is for replies only, and too small for files
 

@@ -1,5 +1,6 @@
 """What the agent and its callers must agree on, down to the letter."""
 
+PEER = 'peer'
 EXTENSION = 'https://extensions.example/nothing/v1'
 
 # What `data` answers when it is given none: every kind of value that the SDK itself can carry.

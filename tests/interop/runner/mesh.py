@@ -1,4 +1,4 @@
-"""The mesh: throw-away certificates, a DNS server, one sidecar beside the agent and one beside the caller."""
+"""The mesh: throw-away certificates, a DNS server, one sidecar beside the agents and one beside the caller."""
 
 import json
 import shutil
@@ -10,14 +10,12 @@ from pathlib import Path
 from nameserver import Nameserver
 
 NAMESPACE, DOMAIN = 'travel', 'east.example'
-PEER = f'peer.{NAMESPACE}'
-PEER_HOST = f'{PEER}.svc.cluster.local'
 START = 20.0  # seconds for a sidecar to be ready
 STOP = 30.0  # seconds for it to drain
 
 CONFIG = """\
 mesh: {{name: east, trustDomain: {domain}, clusterDomain: cluster.local, namespace: {namespace}}}
-agents: [{agents}]
+agents: {agents}
 identity:
   files: {{dir: "{identity}"}}
 outbound: {{listen: ["127.0.0.1:0"]}}
@@ -73,9 +71,12 @@ class Sidecar:
 
 
 class Mesh:
-    """Everything between the caller and the agent; `base` is the URL that a caller is given."""
+    """Everything between the caller and the agents; `base` gives the URL that a caller is given.
 
-    def __init__(self, dragoman: str, agent_url: str, logs: Path):
+    `agents` are the entries of the `agents` key of the config of the sidecar beside them, which serves them all.
+    """
+
+    def __init__(self, dragoman: str, agents: list[dict], logs: Path):
         self._dragoman, self.logs = dragoman, logs
         self.work = logs.parent / 'mesh'
         shutil.rmtree(self.work, ignore_errors=True)
@@ -84,17 +85,21 @@ class Mesh:
         self._dns = Nameserver()
         try:
             self._authority = self.authority(DOMAIN, 'ca')
-            peer = self.issue('peer', f'spiffe://{DOMAIN}/ns/{NAMESPACE}/sa/peer', PEER_HOST)
+            host = f'{agents[0]["name"]}.{NAMESPACE}.svc.cluster.local'
+            peer = self.issue('peer', f'spiffe://{DOMAIN}/ns/{NAMESPACE}/sa/peer', host)
             caller = self.issue('caller', f'spiffe://{DOMAIN}/ns/{NAMESPACE}/sa/caller')
-            agents = f'{{name: peer, url: "{agent_url}", binding: auto, dialect: auto}}'
             self.peer = self._start('peer', agents, peer)
             self.inbound = self.peer['inbound']
-            self._dns.records.serve(PEER, int(self.inbound.rpartition(':')[2]))
-            self.caller = self._start('caller', '', caller)
-            self.base = f'http://{self.caller["outbound"]}/agents/{PEER}'
+            for agent in agents:
+                self._dns.records.serve(f'{agent["name"]}.{NAMESPACE}', int(self.inbound.rpartition(':')[2]))
+            self.caller = self._start('caller', [], caller)
         except BaseException:
             self.stop()
             raise
+
+    def base(self, name: str) -> str:
+        """The base URL at which a caller finds an agent."""
+        return f'http://{self.caller["outbound"]}/agents/{name}.{NAMESPACE}'
 
     def authority(self, domain: str, name: str) -> Path:
         """A certificate authority of a trust domain."""
@@ -123,9 +128,13 @@ class Mesh:
         self._dns.stop()
         (self.logs / 'dns.log').write_text('\n'.join(self._dns.records.asked))
 
-    def _start(self, name: str, agents: str, identity: Path) -> dict:
+    def _start(self, name: str, agents: list[dict], identity: Path) -> dict:
         config = CONFIG.format(
-            domain=DOMAIN, namespace=NAMESPACE, agents=agents, identity=identity, nameserver=self._dns.address
+            domain=DOMAIN,
+            namespace=NAMESPACE,
+            agents=json.dumps(agents),  # JSON is YAML
+            identity=identity,
+            nameserver=self._dns.address,
         )
         sidecar = Sidecar(self._dragoman, name, config, self.work, self.logs)
         self._sidecars.append(sidecar)

@@ -14,7 +14,8 @@ import grpc_client
 from a2a.types.a2a_pb2 import AgentInterface
 
 from harness import GRPC, JSONRPC, MTLS, REST, SERVED, Target, card_by_hand, chosen, verdict
-from mesh import PEER, Mesh, MeshError
+from mesh import NAMESPACE, Mesh, MeshError
+from words import PEER
 
 HERE = Path(__file__).parent
 for name in ('scenarios', 'scenarios_task', 'scenarios_errors', 'scenarios_beside', 'scenarios_wire'):
@@ -86,12 +87,13 @@ def meshed(binding: str, agent: Agent, mesh: Mesh, by_hand: bool) -> Target:
     """The agent as it is reached through the mesh."""
     if binding == MTLS:
         return grpc_client.target(mesh, agent.http)
+    base = mesh.base(PEER)
     card = card_by_hand(
-        AgentInterface(url=mesh.base, protocol_binding='JSONRPC', protocol_version='1.0'),
-        AgentInterface(url=mesh.base, protocol_binding='HTTP+JSON', protocol_version='1.0'),
-        AgentInterface(url=mesh.caller['outbound'], protocol_binding='GRPC', protocol_version='1.0', tenant=PEER),
+        AgentInterface(url=base, protocol_binding='JSONRPC', protocol_version='1.0'),
+        AgentInterface(url=base, protocol_binding='HTTP+JSON', protocol_version='1.0'),
+        AgentInterface(url=mesh.caller['outbound'], protocol_binding='GRPC', protocol_version='1.0', tenant=f'{PEER}.{NAMESPACE}'),
     )
-    return Target(mesh.base, agent.http, binding, card if by_hand else None)
+    return Target(base, agent.http, binding, card if by_hand else None)
 
 
 async def run(options, logs: Path) -> int:
@@ -101,7 +103,7 @@ async def run(options, logs: Path) -> int:
     mesh = None
     try:
         if not options.direct:
-            mesh = Mesh(options.dragoman, agent.http, logs)
+            mesh = Mesh(options.dragoman, [{'name': PEER, 'url': agent.http}], logs)
             print(f'agent {agent.http}, caller {mesh.caller}, peer {mesh.peer}', flush=True)
         for binding in options.bindings:
             if binding != MTLS or mesh is not None:

@@ -1,5 +1,6 @@
 //! What travels beside the body of a call or a reply: HTTP headers and gRPC metadata, minus what belongs to one hop.
 
+use http::header::Entry;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::Dialect;
@@ -56,9 +57,9 @@ impl Params {
         };
         let mut params = HeaderMap::new();
         for (name, value) in headers.iter().filter(|(name, _)| travels(name)) {
-            let name = if *name == X_A2A_EXTENSIONS { &A2A_EXTENSIONS } else { name };
             params.append(name.clone(), value.clone());
         }
+        merge_extensions(&mut params);
         Self(params)
     }
 
@@ -107,6 +108,25 @@ impl Params {
         for (name, value) in &later.0 {
             self.0.append(name.clone(), value.clone());
         }
+    }
+}
+
+/// Puts the extensions under the name that 1.0 has for them, each once: some SDKs send both names.
+fn merge_extensions(headers: &mut HeaderMap) {
+    let Entry::Occupied(old) = headers.entry(X_A2A_EXTENSIONS) else { return };
+    let (_, old) = old.remove_entry_mult();
+    let old: Vec<HeaderValue> = old.collect();
+    let mut merged: Vec<&[u8]> = Vec::new();
+    for value in headers.get_all(A2A_EXTENSIONS).iter().chain(&old) {
+        for uri in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if !uri.is_empty() && !merged.contains(&uri) {
+                merged.push(uri);
+            }
+        }
+    }
+    // Pieces of header values are one.
+    if let Ok(merged) = HeaderValue::from_bytes(&merged.join(&b", "[..])) {
+        headers.insert(A2A_EXTENSIONS, merged);
     }
 }
 
@@ -162,5 +182,38 @@ mod tests {
         let mut out = HeaderMap::new();
         Params::from_headers(&headers).append_to(&mut out);
         assert_eq!(out, headers);
+    }
+
+    #[test]
+    fn extensions_have_the_name_of_the_dialect_and_are_named_once() {
+        let mut headers = HeaderMap::new();
+        headers.append(X_A2A_EXTENSIONS, HeaderValue::from_static("urn:a,urn:b"));
+        headers.append(A2A_EXTENSIONS, HeaderValue::from_static("urn:b"));
+        headers.append(X_A2A_EXTENSIONS, HeaderValue::from_static("urn:c"));
+        let params = Params::from_headers(&headers);
+        let (mut new, mut old) = (HeaderMap::new(), HeaderMap::new());
+        params.append_for(Dialect::V1_0, &mut new);
+        params.append_for(Dialect::V0_3, &mut old);
+        let merged = HeaderValue::from_static("urn:b, urn:a, urn:c");
+        assert_eq!(new, HeaderMap::from_iter([(A2A_EXTENSIONS, merged.clone())]));
+        assert_eq!(old.get(X_A2A_EXTENSIONS), Some(&merged));
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_body_in_the_words_of_who_wrote_it() {
+        for (said, dialect, version) in [
+            (None, Dialect::V1_0, "1.0"),
+            (Some("0.3"), Dialect::V1_0, "1.0"),
+            (Some("1.1"), Dialect::V1_0, "1.1"),
+            (Some("1.0"), Dialect::V0_3, "0.3"),
+            (Some("0.3.0"), Dialect::V0_3, "0.3.0"),
+        ] {
+            let mut params = Params::default();
+            if let Some(said) = said {
+                params.set(A2A_VERSION, HeaderValue::from_static(said));
+            }
+            params.speak(dialect);
+            assert_eq!(params.get(&A2A_VERSION), Some(version));
+        }
     }
 }

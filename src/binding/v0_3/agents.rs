@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::timeout;
 use tower::service_fn;
@@ -40,27 +41,50 @@ async fn follow(mut inner: impl Stage, call: Call) -> Result<Reply, Fault> {
     Ok(Reply { params, body })
 }
 
-/// In 1.0 the task comes first, as it stands (specification §3.1.6).
-async fn subscribe(inner: impl Stage, call: Call) -> Result<Reply, Fault> {
+/// In 1.0 the task comes first, as it stands (specification §3.1.6). Some agents of 0.3 do not even answer before something
+/// happens.
+async fn subscribe(mut inner: impl Stage, call: Call) -> Result<Reply, Fault> {
     let get = get_task(&call)?;
-    let reply = follow(inner.clone(), call).await?;
-    let Body::Events(events) = reply.body else { return Ok(reply) };
-    let events = beginning(inner, get, events).flatten_stream().boxed();
-    Ok(Reply { params: reply.params, body: Body::Events(events) })
+    let mut reply = follow(inner.clone(), call).boxed();
+    let (params, events) = match timeout(FIRST, &mut reply).await {
+        Ok(reply) => {
+            let Reply { params, body } = reply?;
+            let Body::Events(events) = body else { return Ok(Reply { params, body }) };
+            (params, beginning(inner, get, events).flatten_stream().boxed())
+        }
+        Err(_) => {
+            let task = task(&mut inner, get).await;
+            (Params::default(), stream::iter(task).chain(later(reply)).boxed())
+        }
+    };
+    Ok(Reply { params, body: Body::Events(events) })
+}
+
+/// The events of a reply that is not there yet.
+fn later(reply: BoxFuture<'static, Result<Reply, Fault>>) -> Events {
+    let events = reply.map(|reply| match reply {
+        Ok(Reply { body: Body::Events(events), .. }) => events,
+        Ok(_) => stream::empty().boxed(),
+        Err(fault) => stream::iter([Err(fault)]).boxed(),
+    });
+    events.flatten_stream().boxed()
 }
 
 async fn beginning(mut inner: impl Stage, get: Call, mut events: Events) -> Events {
     let first = timeout(FIRST, events.next()).await.ok();
-    let early: Vec<_> = match first {
+    let early = match first {
         // It begins with the task itself, or with an error; or it ends.
         Some(Some(first)) if !is_update(&first) => return stream::iter([first]).chain(events).boxed(),
         Some(None) => return stream::empty().boxed(),
-        Some(Some(update)) => vec![update],
-        None => Vec::new(),
+        Some(Some(update)) => Some(update),
+        None => None,
     };
-    // An agent that cannot be asked now is followed all the same.
-    let task = inner.call(get).await.and_then(once).ok().map(|task| Ok(task_event(&task)));
-    stream::iter(task.into_iter().chain(early)).chain(events).boxed()
+    stream::iter(task(&mut inner, get).await.into_iter().chain(early)).chain(events).boxed()
+}
+
+/// The task as it stands. An agent that cannot be asked now is followed all the same.
+async fn task(inner: &mut impl Stage, get: Call) -> Option<Result<Event, Fault>> {
+    inner.call(get).await.and_then(once).ok().map(|task| Ok(task_event(&task)))
 }
 
 /// Whether an event tells of a change, and not of the task as a whole.

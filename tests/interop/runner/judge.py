@@ -112,7 +112,7 @@ def judge(client: Lane, agent: Lane, operation: str, result: Result, directly: D
         return Cell(NONE, result.why)
     if operation == 'ListTasks' and agent.dialect == '0.3' and NO_SUCH_CALL.search(result.why):
         return Cell(NONE, '0.3 has no ListTasks')
-    excuse = directly.excuse(client, agent, operation)
+    excuse = directly.excuse(client, agent, operation) if result.result == 'fail' else None
     if excuse is not None:
         who, known = excuse
         return Cell(SDK, result.why, who, steady(known.why))

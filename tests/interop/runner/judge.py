@@ -11,7 +11,7 @@ PASS, FAIL, SDK, NONE = 'pass', 'FAIL', 'sdk', 'n/a'
 # How an agent or SDK says that there is no such call; 0.3 has no ListTasks.
 NO_SUCH_CALL = re.compile(
     r'-32601|-32004|method.?not.?found|unsupported.?operation|operation.{0,20}not supported|unimplemented|'
-    r'not.?implemented|\b(404|405|501)\b',
+    r'not.?implemented|speaks A2A 0\.3|\b(404|405|501)\b',
     re.IGNORECASE,
 )
 LONG = 240  # characters of a reason on the page
@@ -66,17 +66,32 @@ class Directly:
         return None
 
     def excuse(self, client: Lane, agent: Lane, operation: str) -> tuple[str, Result] | None:
-        """Who fails directly, and how: the client or the agent with everybody, or this very pair."""
+        """Who fails directly, and how: the client or the agent with everybody, or this very pair, or the client with an
+        agent of that SDK (or the other way round) where that does not fail with everybody."""
         for side, lanes, role in ((0, [client], 'client'), (1, stand_ins(agent), 'agent')):
             for one in lanes:
                 known = self.fault(side, one, operation)
                 if known is not None:
                     return f'{one.name} as {role}', known
-        for one in stand_ins(agent):
-            known = self.trials.get((client, one), {}).get(operation)
-            if known is not None and known.result == 'fail':
-                return f'{client.name} with {one.name}', known
+        pairs = [(client, one, None, None) for one in stand_ins(agent)]
+        pairs += [(client, other, 1, other) for other in alike(agent.peer.agents, client)]
+        pairs += [(other, one, 0, other) for one in stand_ins(agent) for other in alike(client.peer.clients, one)]
+        for left, right, side, proxy in pairs:
+            known = self.trials.get((left, right), {}).get(operation)
+            at_fault = proxy is not None and self.fault(side, proxy, operation) is not None
+            if known is not None and known.result == 'fail' and not at_fault:
+                return f'{left.name} with {right.name}', known
         return None
+
+
+def speech(lane: Lane) -> tuple[str, str]:
+    """What a lane speaks."""
+    return lane.binding, lane.dialect
+
+
+def alike(lanes: list[Lane], lane: Lane) -> list[Lane]:
+    """Those of the lanes that speak as that one does."""
+    return [one for one in lanes if speech(one) == speech(lane)]
 
 
 def stand_ins(agent: Lane) -> list[Lane]:
@@ -89,12 +104,15 @@ def stand_ins(agent: Lane) -> list[Lane]:
 def judge(client: Lane, agent: Lane, operation: str, result: Result, directly: Directly) -> Cell:
     """The cell of one operation."""
     if result.result == 'pass':
+        alone = directly.trials.get((client, agent), {}).get(operation)
+        if alone is not None and alone.result == 'fail':
+            return Cell(PASS, f'with {agent.name} through the mesh only; without it: {alone.why}')
         return Cell(PASS, result.why)
     if result.result == 'unsupported':
         return Cell(NONE, result.why)
     if operation == 'ListTasks' and agent.dialect == '0.3' and NO_SUCH_CALL.search(result.why):
         return Cell(NONE, '0.3 has no ListTasks')
-    excuse = directly.excuse(client, agent, operation)
+    excuse = directly.excuse(client, agent, operation) if result.result == 'fail' else None
     if excuse is not None:
         who, known = excuse
         return Cell(SDK, result.why, who, steady(known.why))

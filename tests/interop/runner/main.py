@@ -89,14 +89,21 @@ def each(pairs: list[plan.Pair], jobs: int, act) -> None:
     lines: dict[str, list[plan.Pair]] = {}
     for pair in pairs:
         lines.setdefault(pair[0].peer.name, []).append(pair)
+    over = threading.Event()
 
     def run(line: list[plan.Pair]) -> None:
         for pair in line:
+            if over.is_set():
+                return
             act(*pair)
 
-    # The longest lines first, so that none is left over at the end.
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(run, sorted(lines.values(), key=len, reverse=True)))
+        try:
+            # The longest lines first, so that none is left over at the end.
+            list(pool.map(run, sorted(lines.values(), key=len, reverse=True)))
+        except BaseException:
+            over.set()  # the others finish their pair and no more
+            raise
 
 
 class Direct:
@@ -111,6 +118,10 @@ class Direct:
         first = plan.trials(pairs, self._peers)
         self._bed.start(first)
         each(first, self._jobs, self._attempt)
+        for (client, agent), results in self.known.trials.items():
+            said = {result.result for result in results.values()}
+            if 'pass' not in said and said & {'fail', 'broken'}:
+                raise PeerError(f'{client.name} can do nothing with {agent.name} directly: one of them is broken')
         second = plan.doubts(self.known, self._peers)
         self._bed.start(list(second))
         each(list(second), self._jobs, lambda client, agent: self._attempt(client, agent, second[client, agent]))
@@ -123,11 +134,15 @@ class Direct:
             if unknown:
                 self._bed.start([pair])
                 self._attempt(*pair, unknown)
+        return self.cells(client, agent, results)
+
+    def cells(self, client: Lane, agent: Lane, results: dict) -> dict:
+        """The cells of a pair by what is known now."""
         return {name: judge(client, agent, name, result, self.known) for name, result in results.items()}
 
     def _attempt(self, client: Lane, agent: Lane, only: list[str] | None = None) -> None:
         results = self._bed.direct(client, agent, only)
-        failed = {name: result for name, result in results.items() if result.result == 'fail'}
+        failed = {name: result for name, result in results.items() if result.result in ('fail', 'broken')}
         reasons = ''.join(f'\n    {name}: {result.why}' for name, result in failed.items())
         tried = '' if only is None else f' of {len(only)} in doubt'
         print(f'direct {client.name} -> {agent.name}: {len(failed)}{tried} fail{reasons}', flush=True)
@@ -146,23 +161,28 @@ def run(options, peers: list[Peer], logs: Path) -> int:
         raise PeerError('no pair of lanes is chosen')
     bed = Bed(options, logs)
     cells: Cells = {}
+    results: dict[plan.Pair, dict] = {}
     try:
         bed.start(pairs)
         direct = Direct(bed, peers, options.jobs)
         direct.learn(pairs)
         if options.direct:
-            trials = direct.known.trials.values()
-            return 0 if any(one.result == 'pass' for row in trials for one in row.values()) else 1
+            return 0
         bed.weave(list(dict.fromkeys(agent for _, agent in pairs)))
 
         def act(client: Lane, agent: Lane) -> None:
-            row = cells[client, agent] = direct.judge(client, agent, bed.meshed(client, agent))
+            results[client, agent] = bed.meshed(client, agent)
+            row = cells[client, agent] = direct.judge(client, agent, results[client, agent])
             print(line((client, agent), row), flush=True)
 
         each(pairs, options.jobs, act)
     finally:
         bed.stop()
-    cells = {pair: cells[pair] for pair in pairs}
+    # What was learned later may change a verdict; and so the order in which things happened does not matter.
+    early, cells = cells, {pair: direct.cells(*pair, results[pair]) for pair in pairs}
+    for pair in pairs:
+        if any(cells[pair][name].verdict != early[pair][name].verdict for name in cells[pair]):
+            print(f'after all: {line(pair, cells[pair])}', flush=True)
     if options.write is not None:
         text = page(peers, cells, direct.known, len(everything), version(options.dragoman), command(options))
         options.write.write_text(text)

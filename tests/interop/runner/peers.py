@@ -42,7 +42,8 @@ class PeerError(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """What one operation gave: `pass`, `fail` or `unsupported`, and a line about it."""
+    """What one operation gave: `pass`, `fail` or `unsupported`, and a line about it; `broken` is a client that does not
+    keep to the contract, which is never the SDK's doing."""
 
     result: str
     why: str = ''
@@ -209,8 +210,8 @@ class Client:
                 found[said['operation']] = Result(said['result'], said.get('why') or '')
         except (PeerError, KeyError) as error:
             self.stop()  # what it says from now on would belong to another target
-            return Result('fail', f'the client: {type(error).__name__}: {error}')
-        return Result('fail', 'the client said nothing about it')
+            return Result('broken', f'the client: {type(error).__name__}: {error}')
+        return Result('broken', 'the client said nothing about it')
 
     def stop(self) -> None:
         """Ends it."""

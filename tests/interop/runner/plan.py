@@ -3,7 +3,7 @@
 from collections import Counter
 from fnmatch import fnmatch
 
-from judge import Directly, stand_ins
+from judge import Directly, alike, speech, stand_ins
 from peers import Lane, Peer
 
 Pair = tuple[Lane, Lane]
@@ -88,20 +88,16 @@ def doubts(known: Directly, peers: list[Peer]) -> dict[Pair, list[str]]:
 
 
 def confrontations(client: Lane, agent: Lane, peers: list[Peer]) -> list[Pair]:
-    """Direct calls that tell why a pair fails through the mesh: the client with an agent of that SDK and with another one,
-    the agent with a client of that SDK and with another one."""
-    found: list[Pair | tuple] = []
+    """Direct calls that tell why a pair fails through the mesh: the client and the agent with each other's SDK where it
+    speaks the same, and all of these with another SDK."""
+    found: list[tuple] = []
     for one in stand_ins(agent):
-        same = [lane for lane in agent.peer.agents if speech(lane) == speech(client)]
-        found += [(client, lane) for lane in (*same, partner(client, 1, peers, one))]
-        same = [lane for lane in client.peer.clients if speech(lane) == speech(one)]
-        found += [(lane, one) for lane in (*same, partner(one, 0, peers, client))]
+        for other in (client, *alike(client.peer.clients, one)):
+            found += [(other, partner(other, 1, peers, one))] + ([(other, one)] if speech(other) == speech(one) else [])
+        for other in (one, *alike(agent.peer.agents, client)):
+            found += [(partner(other, 0, peers, client), other)]
+            found += [(client, other)] if speech(other) == speech(client) else []
     return list(dict.fromkeys(pair for pair in found if None not in pair))
-
-
-def speech(lane: Lane) -> tuple[str, str]:
-    """What a lane speaks."""
-    return lane.binding, lane.dialect
 
 
 def partner(lane: Lane, side: int, peers: list[Peer], instead: Lane | None = None) -> Lane | None:

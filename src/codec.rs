@@ -3,6 +3,7 @@
 //! What JSON says and protobuf cannot travels in private fields beside it (`docs/wire.md`): the exact text of a number in
 //! [`EXACT_NUMBER`], members that the schema does not know in [`CARRIED`].
 
+pub mod details;
 mod form;
 pub mod jsonrpc;
 mod pieces;

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use bytes::Bytes;
 
+use super::details::write_details;
 use super::schema::{self, EMPTY, Message};
 use super::text::{Scanner, write_string};
 use super::{Cause, Error, Reader, Reading, Result, read_value, write, write_value};
@@ -305,47 +306,6 @@ pub fn write_fault(id: &Id, fault: &Fault, out: &mut Vec<u8>) -> Result<()> {
 fn begin(id: &Id, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     out.extend_from_slice(id.as_str().as_bytes());
-}
-
-/// The details of a fault as a list of `google.rpc` messages in ProtoJSON.
-fn write_details(fault: &Fault, out: &mut Vec<u8>) {
-    let row = fault.row();
-    out.push(b'[');
-    write_detail("google.rpc.ErrorInfo", out);
-    write_member("reason", row.name, out);
-    write_member("domain", row.domain, out);
-    out.push(b'}');
-    if !fault.violations().is_empty() {
-        out.push(b',');
-        write_detail("google.rpc.BadRequest", out);
-        out.extend_from_slice(b",\"fieldViolations\":[");
-        for (index, violation) in fault.violations().iter().enumerate() {
-            out.extend_from_slice(if index > 0 { b",{\"field\":" } else { b"{\"field\":" });
-            write_string(out, &violation.field);
-            write_member("description", &violation.description, out);
-            out.push(b'}');
-        }
-        out.extend_from_slice(b"]}");
-    }
-    if let Some(after) = fault.retry_info() {
-        out.push(b',');
-        write_detail("google.rpc.RetryInfo", out);
-        write_member("retryDelay", &format!("{}s", after.as_secs_f64()), out);
-        out.push(b'}');
-    }
-    out.push(b']');
-}
-
-fn write_detail(name: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"@type\":");
-    write_string(out, &format!("type.googleapis.com/{name}"));
-}
-
-fn write_member(key: &str, value: &str, out: &mut Vec<u8>) {
-    out.push(b',');
-    write_string(out, key);
-    out.push(b':');
-    write_string(out, value);
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod grpc;
 mod inflate;
 pub mod jsonrpc;
 mod refusal;
+pub mod rest;
 
 use std::sync::Arc;
 

@@ -48,7 +48,10 @@ async fn a_card_says_that_the_callers_sidecar_is_the_agent() {
     let served = answer.json();
     assert_eq!(
         served["supportedInterfaces"],
-        json!([{"url": base, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}])
+        json!([
+            {"url": base, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
+            {"url": base, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"},
+        ])
     );
     assert_eq!(served["signatures"], Value::Null);
     let mut rest = (served, card());
@@ -129,8 +132,8 @@ async fn an_extended_card_is_rewritten_like_the_public_one() {
     request.result(&card().to_string()).await;
     let answer = caller.answer().await.json();
     let interfaces = answer["result"]["supportedInterfaces"].as_array().unwrap();
-    assert_eq!(interfaces.len(), 1);
-    assert_eq!(interfaces[0]["url"], "http://localhost/agents/currency");
+    assert_eq!(interfaces.len(), 2);
+    assert!(interfaces.iter().all(|interface| interface["url"] == "http://localhost/agents/currency"));
     assert_eq!(answer["result"]["aFieldOfTomorrow"], json!({"exactly": 1.0}));
 }
 

@@ -45,6 +45,8 @@ mod material;
 mod operations;
 /// What callers do wrong, and whom they cannot reach.
 mod refusals;
+/// HTTP+JSON at both ends.
+mod rest;
 /// What is asked again elsewhere, and what never is.
 mod retries;
 /// The schema, the codec's table and the published tables, row by row.

@@ -8,6 +8,7 @@ mod inflate;
 pub mod jsonrpc;
 mod refusal;
 pub mod rest;
+pub mod v0_3;
 
 use std::sync::Arc;
 

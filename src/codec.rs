@@ -12,6 +12,8 @@ pub mod schema;
 pub mod sse;
 pub mod text;
 pub(crate) mod timestamp;
+mod tree;
+pub mod v0_3;
 mod value;
 pub mod wire;
 mod write;
@@ -20,6 +22,7 @@ use std::fmt::{self, Write as _};
 
 pub use form::Form;
 pub use read::{Reader, Reading, read, read_value};
+use write::write_keeping;
 pub use write::{write, write_value};
 
 use crate::a2a::{Fault, Reason};
@@ -28,6 +31,10 @@ use crate::a2a::{Fault, Reason};
 pub const CARRIED: u32 = 52_602;
 /// In a `google.protobuf.Value`: the text of a number that the double alone does not tell.
 pub const EXACT_NUMBER: u32 = 52_603;
+/// In any message of the protocol: a `google.protobuf.Struct` of what A2A 0.3 says and 1.0 cannot.
+pub const KEPT_FIELD: u32 = 52_604;
+/// The member that stands for it in a JSON of 1.0 on its way from or to 0.3, and nowhere else.
+const KEPT: &str = "0.3";
 /// How many messages may nest below the outermost one, as upb and prost allow.
 pub const DEPTH_MAX: usize = 100;
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use tonic::Code;
 
-use super::Params;
+use super::{Dialect, Params};
 
 /// The `ErrorInfo` domain of the protocol's own errors (A2A specification §9.5, §10.6).
 pub const A2A_DOMAIN: &str = "a2a-protocol.org";
@@ -177,6 +177,8 @@ pub struct AgentError {
     pub code: i64,
     /// `error.data` as a `google.protobuf.Value` on the wire; `None` if the member was absent.
     pub data: Option<Bytes>,
+    /// The version of A2A that it was said in: what `data` may be depends on it.
+    pub dialect: Dialect,
 }
 
 /// A call that failed: why, what the caller is told, what the operator is told, and what travels beside.
@@ -355,7 +357,7 @@ mod tests {
         assert_eq!(Reason::of_jsonrpc(-32001), Some(Reason::TaskNotFound));
         assert_eq!(Reason::of_jsonrpc(-32603), Some(Reason::Internal));
         assert_eq!(Reason::of_jsonrpc(-32099), None);
-        let fault = Fault::of_agent(AgentError { code: 7, data: None }, "seven");
+        let fault = Fault::of_agent(AgentError { code: 7, data: None, dialect: Dialect::V1_0 }, "seven");
         assert_eq!((fault.reason(), fault.code()), (Reason::JsonrpcError, 7));
     }
 

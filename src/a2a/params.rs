@@ -2,10 +2,14 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::Dialect;
+
 /// The A2A version that a caller speaks (specification §3.6).
 pub const A2A_VERSION: HeaderName = HeaderName::from_static("a2a-version");
 /// The extensions that a caller asks for, or that an agent has activated (specification §3.2.6).
 pub const A2A_EXTENSIONS: HeaderName = HeaderName::from_static("a2a-extensions");
+/// The same as 0.3 calls it.
+const X_A2A_EXTENSIONS: HeaderName = HeaderName::from_static("x-a2a-extensions");
 /// How a gRPC caller without a path names the agent it wants.
 pub const DRAGOMAN_AGENT: HeaderName = HeaderName::from_static("dragoman-agent");
 
@@ -52,15 +56,34 @@ impl Params {
         };
         let mut params = HeaderMap::new();
         for (name, value) in headers.iter().filter(|(name, _)| travels(name)) {
+            let name = if *name == X_A2A_EXTENSIONS { &A2A_EXTENSIONS } else { name };
             params.append(name.clone(), value.clone());
         }
         Self(params)
+    }
+
+    /// Writes all of it into the headers of a hop where that dialect is spoken. Extensions have both names in 0.3: its SDKs
+    /// look for their own, but an SDK of 1.0 that speaks it may look for the other.
+    pub fn append_for(&self, dialect: Dialect, headers: &mut HeaderMap) {
+        self.append_to(headers);
+        if dialect == Dialect::V0_3 {
+            for value in self.0.get_all(A2A_EXTENSIONS) {
+                headers.append(X_A2A_EXTENSIONS, value.clone());
+            }
+        }
     }
 
     /// Writes all of it into the headers of the next hop, beside what is there.
     pub fn append_to(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.0 {
             headers.append(name.clone(), value.clone());
+        }
+    }
+
+    /// Says that the body is of that dialect, unless a version of it is named already.
+    pub fn speak(&mut self, dialect: Dialect) {
+        if self.get(&A2A_VERSION).and_then(Dialect::of_version) != Some(dialect) {
+            self.set(A2A_VERSION, HeaderValue::from_static(dialect.as_str()));
         }
     }
 

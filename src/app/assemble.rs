@@ -14,6 +14,7 @@ use super::StartError;
 use super::listeners::{Bound, Listeners};
 use crate::a2a::{Agent, Binding, Dialect};
 use crate::admin::Admin;
+use crate::binding::v0_3::callers;
 use crate::binding::{Edge, card, grpc, jsonrpc, rest};
 use crate::card::key::Key;
 use crate::card::{Settled, stage};
@@ -134,7 +135,7 @@ impl Parts {
         let stack = stage::outbound(mesh.stage(), cards(config, listener)?);
         // What the pod may not call is refused before anything is looked up.
         let stack = narrow(stack, config.outbound.allow.clone().into());
-        let stack = limit(stack, limits(config));
+        let stack = callers(limit(stack, limits(config)));
         // Outermost, so that everything is counted.
         let stack = observe(stack, Direction::Outbound, edge.metrics.clone(), self.drain.clone());
         let agent: Agent = BoxCloneSyncService::new(stack);
@@ -174,7 +175,7 @@ impl Parts {
         let stack = stage::inbound(local.stage(), &config.mesh.cluster_domain, port, &MESH_BINDINGS);
         // Nothing reaches an agent that policy has not permitted.
         let stack = enforce(stack, Arc::new(rules(config)?));
-        let stack = limit(stack, limits(config));
+        let stack = callers(limit(stack, limits(config)));
         // Outermost, so that what is denied is counted too.
         let stack = observe(stack, Direction::Inbound, edge.metrics.clone(), self.drain.clone());
         let agent: Agent = BoxCloneSyncService::new(stack);

@@ -13,7 +13,7 @@ use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{EVENT_STREAM, Edge, TOGETHER};
-use crate::a2a::{self, Event, Fault, Params, Reason, Reply};
+use crate::a2a::{self, Dialect, Event, Fault, Params, Reason, Reply};
 use crate::codec::{self, sse};
 use crate::net::budget::keeping;
 use crate::telemetry::Form;
@@ -53,6 +53,7 @@ pub(super) fn empty() -> Fault {
 /// A response whose body is that stream.
 pub(super) fn respond(
     envelope: impl Envelope,
+    dialect: Dialect,
     params: &Params,
     events: Events,
     edge: Edge,
@@ -61,7 +62,7 @@ pub(super) fn respond(
     let writer = Writer { envelope, events: Some(events), empty: true, silence, edge };
     let mut response = Response::new(tonic::body::Body::new(writer));
     let headers = response.headers_mut();
-    params.append_to(headers);
+    params.append_for(dialect, headers);
     headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));

@@ -9,7 +9,7 @@ use tonic::Code;
 use tonic::body::Body;
 
 use crate::a2a::{A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Dialect, Fault, Reason};
-use crate::codec::details::{write_details, write_error_info};
+use crate::codec::details::{write_data, write_details, write_error_info};
 use crate::codec::text::{Scanner, write_string};
 use crate::codec::{self, write_value};
 
@@ -24,7 +24,7 @@ pub(super) fn refuse(status: StatusCode, fault: &Fault, dialect: Dialect) -> Res
     let mut response = Response::new(Body::new(Full::from(text)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    fault.params().append_to(headers);
+    fault.params().append_for(dialect, headers);
     if let Some(after) = fault.retry_info() {
         // Whole seconds, rounded up.
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
@@ -84,7 +84,8 @@ fn write(status: StatusCode, fault: &Fault, dialect: Dialect, out: &mut Vec<u8>)
             } else {
                 write_string(out, fault.message());
             }
-            if let Some(AgentError { data: Some(data), .. }) = fault.agent_error() {
+            // What 1.0 has for data means nothing to clients of 0.3.
+            if let Some(AgentError { data: Some(data), dialect: Dialect::V0_3, .. }) = fault.agent_error() {
                 out.extend_from_slice(b",\"data\":");
                 write_value(data, out)?;
             }
@@ -112,30 +113,24 @@ fn write(status: StatusCode, fault: &Fault, dialect: Dialect, out: &mut Vec<u8>)
 /// data does not.
 fn write_own_details(error: &AgentError, fault: &Fault, out: &mut Vec<u8>) -> Result<(), codec::Error> {
     let mut data = Vec::new();
-    if let Some(wire) = &error.data {
+    if let Some(wire) = error.data.as_ref().filter(|_| error.dialect == Dialect::V1_0) {
         write_value(wire, &mut data)?;
     }
     out.push(b'[');
-    let start = out.len();
-    let named = match details_in(&data) {
-        Some(named) => {
-            out.extend_from_slice(data.get(1..data.len() - 1).unwrap_or_default());
-            named
-        }
-        None if data.is_empty() => false,
-        None => {
-            out.extend_from_slice(b"{\"@type\":\"type.googleapis.com/google.protobuf.Value\",\"value\":");
-            out.extend_from_slice(&data);
-            out.push(b'}');
-            false
-        }
-    };
-    if !named {
-        if out.len() > start {
+    let own = details_in(&data);
+    if own.is_some() {
+        out.extend_from_slice(data.get(1..data.len() - 1).unwrap_or_default());
+    }
+    if own != Some(true) {
+        if !out.ends_with(b"[") {
             out.push(b',');
         }
         let row = fault.row();
         write_error_info(row, (row.domain != A2A_DOMAIN).then_some(error.code), out);
+    }
+    if let Some(data) = error.data.as_ref().filter(|_| own.is_none()) {
+        out.push(b',');
+        write_data(data, out)?;
     }
     out.push(b']');
     Ok(())
@@ -186,8 +181,12 @@ mod tests {
     use super::*;
 
     fn agent(code: i64, data: Option<&str>) -> Fault {
+        agent_in(Dialect::V1_0, code, data)
+    }
+
+    fn agent_in(dialect: Dialect, code: i64, data: Option<&str>) -> Fault {
         let value = |text| codec::read_value(&mut Scanner::new(text), usize::MAX).unwrap().into();
-        Fault::of_agent(AgentError { code, data: data.map(value) }, "it said")
+        Fault::of_agent(AgentError { code, data: data.map(value), dialect }, "it said")
     }
 
     fn told(fault: &Fault, dialect: Dialect) -> (u16, String) {
@@ -222,8 +221,9 @@ mod tests {
             r#"{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R","domain":"D"}"#;
         const LISTED: &str = r#"{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"TASK_NOT_FOUND","domain":"a2a-protocol.org"}"#;
         const UNLISTED: &str = r#"{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"JSONRPC_ERROR","domain":"dragoman.dev","metadata":{"code":"7"}}"#;
-        let value =
-            |data: &str| format!(r#"{{"@type":"type.googleapis.com/google.protobuf.Value","value":{data}}}"#);
+        let value = |data: &str| {
+            format!(r#"{{"@type":"type.googleapis.com/google.protobuf.Struct","value":{{"data":{data}}}}}"#)
+        };
         for (code, data, details) in [
             (-32001, Some(format!("[{INFO}]")), format!("[{INFO}]")),
             (
@@ -232,16 +232,20 @@ mod tests {
                 format!(r#"[{{"@type":"x","n":1.0}},{LISTED}]"#),
             ),
             (-32001, Some("[]".to_owned()), format!("[{LISTED}]")),
-            (-32001, Some(r#"{"n":1.50}"#.to_owned()), format!("[{},{LISTED}]", value(r#"{"n":1.50}"#))),
-            (-32001, Some(r#"[{"n":1}]"#.to_owned()), format!("[{},{LISTED}]", value(r#"[{"n":1}]"#))),
+            (-32001, Some(r#"{"n":1.50}"#.to_owned()), format!("[{LISTED},{}]", value(r#"{"n":1.50}"#))),
+            (-32001, Some(r#"[{"n":1}]"#.to_owned()), format!("[{LISTED},{}]", value(r#"[{"n":1}]"#))),
             (-32001, None, format!("[{LISTED}]")),
-            (7, Some("null".to_owned()), format!("[{},{UNLISTED}]", value("null"))),
+            (7, Some("null".to_owned()), format!("[{UNLISTED},{}]", value("null"))),
         ] {
             let (_, text) = told(&agent(code, data.as_deref()), Dialect::V1_0);
             assert!(text.contains(&format!(r#""message":"it said","details":{details}}}"#)), "{text}");
         }
-        let old = r#"{"code":-32001,"message":"it said","data":[1.0]}"#;
-        assert_eq!(told(&agent(-32001, Some("[1.0]")), Dialect::V0_3), (404, old.to_owned()));
+        let old = agent_in(Dialect::V0_3, -32001, Some("[1.0]"));
+        let text = r#"{"code":-32001,"message":"it said","data":[1.0]}"#;
+        assert_eq!(told(&old, Dialect::V0_3), (404, text.to_owned()));
+        assert!(told(&old, Dialect::V1_0).1.contains(&format!("[{LISTED},{}]", value("[1.0]"))));
+        let text = r#"{"code":-32001,"message":"it said"}"#;
+        assert_eq!(told(&agent(-32001, Some("[1.0]")), Dialect::V0_3), (404, text.to_owned()));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct Spot {
     pub url: Uri,
     /// The tenant that the interface names; empty if none.
     pub tenant: String,
-    /// The protocol version in the agent's own spelling: some SDKs compare it letter by letter.
+    /// The protocol version in the agent's own spelling, which some SDKs compare letter by letter; empty if it does not say.
     pub version: String,
 }
 
@@ -38,13 +38,12 @@ pub struct Settled {
 impl Settled {
     /// Where the agent is called as long as no card says more.
     pub fn spot(&self) -> Spot {
-        let dialect = self.dialect.unwrap_or(Dialect::V1_0);
         Spot {
             binding: self.binding.unwrap_or(Binding::Jsonrpc),
-            dialect,
+            dialect: self.dialect.unwrap_or(Dialect::V1_0),
             url: self.url.clone(),
             tenant: String::new(),
-            version: dialect.as_str().to_owned(),
+            version: String::new(),
         }
     }
 
@@ -92,9 +91,9 @@ impl Settled {
                 || other.port_u16() == self.url.port_u16(),
             new: dialect == Dialect::V1_0,
         };
-        let own_words = rank.settled && !version.is_empty();
+        // What was settled otherwise, the card cannot spell.
+        let version = if rank.settled { version } else { "" }.to_owned();
         let dialect = self.dialect.unwrap_or(dialect);
-        let version = if own_words { version } else { dialect.as_str() }.to_owned();
         let url = if binding == Binding::Grpc { Some(self.url.clone()) } else { at(&self.url, &other) };
         Ok(url.map(|url| (rank, Spot { binding, dialect, url, tenant: tenant.to_owned(), version })))
     }
@@ -128,11 +127,11 @@ mod tests {
         Settled { url, binding, dialect }.spot_of(&card).unwrap()
     }
 
-    /// Binding, path, tenant and version.
+    /// Binding, path, tenant and version, which is the dialect if the card has no words of its own for it.
     fn told(spot: &Spot) -> (Binding, &str, &str, &str) {
         assert_eq!(spot.url.authority().unwrap(), "127.0.0.1:9000");
-        assert_eq!(Some(spot.dialect), Dialect::of_version(&spot.version));
-        (spot.binding, spot.url.path(), &spot.tenant, &spot.version)
+        let version = if spot.version.is_empty() { spot.dialect.as_str() } else { &spot.version };
+        (spot.binding, spot.url.path(), &spot.tenant, version)
     }
 
     #[test]

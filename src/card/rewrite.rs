@@ -2,15 +2,20 @@
 //! sidecar.
 
 use super::{Edit, ORIGINAL, Result, edit, field, original, security};
-use crate::a2a::{Binding, Home, Name};
+use crate::a2a::{Binding, Dialect, Home, Name};
 use crate::codec::schema::AGENT_CARD;
 use crate::codec::wire::{Fields, append, last_string};
 use crate::codec::{self, CARRIED};
 
-/// The one version that sidecars speak.
-const VERSION: &str = "1.0";
-/// How 0.3 says what `supportedInterfaces` says; hybrid cards have both.
-const LEGACY_INTERFACES: [&str; 4] = ["url", "preferredTransport", "protocolVersion", "additionalInterfaces"];
+/// What 0.3 says elsewhere than 1.0; cards for both have both.
+const LEGACY: [&str; 6] = [
+    "url",
+    "preferredTransport",
+    "protocolVersion",
+    "additionalInterfaces",
+    "security",
+    "supportsAuthenticatedExtendedCard",
+];
 
 /// The fields of an `AgentInterface`.
 pub(super) mod interface {
@@ -78,8 +83,12 @@ pub fn for_caller(card: &[u8], base: &Base<'_>, bindings: &[Binding]) -> Result<
                 Binding::Grpc => (base.grpc, base.tenant(own)),
                 Binding::HttpJson | Binding::Jsonrpc => (base.url, own.to_owned()),
             };
-            append(&mut out, field::INTERFACES, &interface(url, *binding, &tenant));
+            append(&mut out, field::INTERFACES, &interface(url, *binding, Dialect::V1_0, &tenant));
         }
+    }
+    // Some clients take the first of a binding, whatever its version. 0.3 knows no tenants, and its gRPC is another one.
+    for binding in bindings.iter().filter(|binding| **binding != Binding::Grpc) {
+        append(&mut out, field::INTERFACES, &interface(base.url, *binding, Dialect::V0_3, ""));
     }
     Ok(out)
 }
@@ -98,7 +107,7 @@ pub fn for_mesh(card: &[u8], address: &MeshAddress, bindings: &[Binding]) -> Res
                 Binding::Grpc => authority.clone(),
                 Binding::HttpJson | Binding::Jsonrpc => format!("https://{authority}"),
             };
-            append(&mut out, field::INTERFACES, &interface(&url, *binding, own));
+            append(&mut out, field::INTERFACES, &interface(&url, *binding, Dialect::V1_0, own));
         }
     }
     if original(card)?.is_none() {
@@ -109,14 +118,14 @@ pub fn for_mesh(card: &[u8], address: &MeshAddress, bindings: &[Binding]) -> Res
     Ok(out)
 }
 
-fn interface(url: &str, binding: Binding, tenant: &str) -> Vec<u8> {
+fn interface(url: &str, binding: Binding, dialect: Dialect, tenant: &str) -> Vec<u8> {
     let mut message = Vec::with_capacity(url.len() + tenant.len() + 32);
     append(&mut message, interface::URL, url.as_bytes());
     append(&mut message, interface::BINDING, binding.as_str().as_bytes());
     if !tenant.is_empty() {
         append(&mut message, interface::TENANT, tenant.as_bytes());
     }
-    append(&mut message, interface::VERSION, VERSION.as_bytes());
+    append(&mut message, interface::VERSION, dialect.as_str().as_bytes());
     message
 }
 
@@ -145,8 +154,7 @@ fn without_interfaces(card: &[u8], and_original: bool) -> Result<Vec<u8>> {
         ORIGINAL if and_original => Ok(Edit::Done),
         CARRIED => {
             let members = edit(field.value.bytes()?, |field, _| {
-                let legacy =
-                    field.number == 1 && LEGACY_INTERFACES.contains(&last_string(field.value.bytes()?, 1)?);
+                let legacy = field.number == 1 && LEGACY.contains(&last_string(field.value.bytes()?, 1)?);
                 Ok(if legacy { Edit::Done } else { Edit::Keep })
             })?;
             if !members.is_empty() {

@@ -6,6 +6,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
+use crate::a2a::Dialect;
 use crate::codec::schema::AGENT_CARD;
 use crate::codec::{self, Cause, text::Scanner};
 
@@ -24,13 +25,21 @@ pub struct Served {
 }
 
 impl Served {
-    /// The JSON of a card.
+    /// The JSON of a card, for who asks in that dialect. Callers of 0.3 do not say so, and cannot be told from those that
+    /// forget to: they get a card that both can read.
     ///
     /// # Errors
     /// If the card is no protobuf of one.
-    pub fn card(card: &[u8], last_modified: Option<SystemTime>) -> Result<Self, codec::Error> {
+    pub fn card(
+        card: &[u8],
+        dialect: Dialect,
+        last_modified: Option<SystemTime>,
+    ) -> Result<Self, codec::Error> {
         let mut json = Vec::with_capacity(card.len() * 2);
-        codec::write(&AGENT_CARD, card, &mut json)?;
+        match dialect {
+            Dialect::V0_3 => codec::v0_3::card::write_hybrid(card, &mut json)?,
+            Dialect::V1_0 => codec::write(&AGENT_CARD, card, &mut json)?,
+        }
         Ok(Self::new(json.into(), last_modified))
     }
 
@@ -131,7 +140,7 @@ mod tests {
     }
 
     fn served() -> Served {
-        Served::card(&card(r#"{"name":"A"}"#), Some(modified())).unwrap()
+        Served::card(&card(r#"{"name":"A"}"#), Dialect::V1_0, Some(modified())).unwrap()
     }
 
     fn status(name: header::HeaderName, value: &str) -> StatusCode {
@@ -152,7 +161,7 @@ mod tests {
         let etag = header(header::ETAG);
         assert_eq!((etag.len(), &etag[..1], &etag[44..]), (45, "\"", "\""));
         assert_eq!(etag, served().etag);
-        let other = Served::card(&card(r#"{"name":"B"}"#), None).unwrap();
+        let other = Served::card(&card(r#"{"name":"B"}"#), Dialect::V1_0, None).unwrap();
         assert_ne!(other.etag, served().etag);
         assert!(
             !other.answer(&Method::GET, &HeaderMap::new(), AGE).headers().contains_key(header::LAST_MODIFIED)

@@ -1,7 +1,8 @@
 //! The details of faults in JSON (specification §9.5, §11.6): `google.rpc` messages, each with its `@type`.
 
 use super::text::write_string;
-use crate::a2a::{Fault, Row};
+use super::{Result, write_value};
+use crate::a2a::{AgentError, Fault, Reason, Row};
 
 /// Writes the details of a fault of ours as a list.
 pub fn write_details(fault: &Fault, out: &mut Vec<u8>) {
@@ -26,6 +27,39 @@ pub fn write_details(fault: &Fault, out: &mut Vec<u8>) {
         out.push(b'}');
     }
     out.push(b']');
+}
+
+/// Writes the details of an agent's error that came in another dialect as a list: what its code means, and its data,
+/// whatever that is. Whether there are any.
+///
+/// # Errors
+/// If the data is no `google.protobuf.Value`.
+pub fn write_foreign(fault: &Fault, error: &AgentError, out: &mut Vec<u8>) -> Result<bool> {
+    let is_listed = fault.reason() != Reason::JsonrpcError;
+    out.push(b'[');
+    if is_listed {
+        write_error_info(fault.row(), None, out);
+    }
+    if let Some(data) = &error.data {
+        if is_listed {
+            out.push(b',');
+        }
+        write_data(data, out)?;
+    }
+    out.push(b']');
+    Ok(is_listed || error.data.is_some())
+}
+
+/// Writes what holds the data of an agent's error that is no list of details.
+///
+/// # Errors
+/// If the data is no `google.protobuf.Value`.
+pub fn write_data(data: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    write_detail("google.protobuf.Struct", out);
+    out.extend_from_slice(b",\"value\":{\"data\":");
+    write_value(data, out)?;
+    out.extend_from_slice(b"}}");
+    Ok(())
 }
 
 fn write_detail(name: &str, out: &mut Vec<u8>) {

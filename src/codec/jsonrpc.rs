@@ -1,14 +1,17 @@
-//! The JSON-RPC 2.0 envelope of A2A (specification §9): requests and replies, ids with their exact spelling.
+//! The JSON-RPC 2.0 envelope of A2A (specification §9, and 0.3 §3.2.1): requests and replies, ids with their exact spelling.
+//! The method tells the dialect: no two have the same name.
+
+#[cfg(test)]
+mod tests;
 
 use std::io::Write as _;
 
 use bytes::Bytes;
 
-use super::details::write_details;
-use super::schema::{self, EMPTY, Message};
+use super::details::{write_details, write_foreign};
 use super::text::{Scanner, write_string};
-use super::{Cause, Error, Reader, Reading, Result, read_value, write, write_value};
-use crate::a2a::{AgentError, Fault, Operation, Reason};
+use super::{Cause, Error, Form, Result, read_value, v0_3, write_value};
+use crate::a2a::{AgentError, DRAGOMAN_DOMAIN, Dialect, Fault, Operation, Reason};
 
 /// The most bytes that an id may have; it is kept as long as its call.
 pub const ID_MAX: usize = 1024;
@@ -50,6 +53,8 @@ pub struct Request {
     pub id: Id,
     /// What is asked.
     pub operation: Operation,
+    /// In which form, as the method tells.
+    pub form: Form,
     /// The parameters in canonical form.
     pub body: Vec<u8>,
 }
@@ -61,8 +66,17 @@ pub struct Rejected {
     pub id: Id,
     /// What is asked, if that much could be read: streams are refused in a stream.
     pub operation: Option<Operation>,
+    /// The dialect of the method, or of what looks like one.
+    pub dialect: Dialect,
     /// Why.
     pub fault: Fault,
+}
+
+impl Rejected {
+    /// A request of which nothing is known.
+    pub fn nameless(fault: Fault) -> Self {
+        Self { id: Id::null(), operation: None, dialect: Dialect::V1_0, fault }
+    }
 }
 
 /// What an agent answered.
@@ -84,7 +98,7 @@ struct Envelope<'a> {
 }
 
 enum Method {
-    Known(Operation),
+    Known(Operation, Form),
     NoString,
     Unknown(String),
 }
@@ -108,7 +122,7 @@ pub fn read_request(bytes: &[u8], limit: usize) -> Result<Request, Rejected> {
         scan.end()?;
         Ok(envelope)
     });
-    let nameless = |fault| Rejected { id: Id::null(), operation: None, fault };
+    let nameless = Rejected::nameless;
     match envelope {
         Ok(Some(envelope)) => envelope.check(limit),
         Ok(None) if bytes.trim_ascii_start().first() == Some(&b'[') => Err(nameless(Fault::new(
@@ -129,6 +143,7 @@ impl<'a> Envelope<'a> {
                 "jsonrpc" => envelope.version = Some(scan.skip()?),
                 "id" => envelope.id = Some(Id::read(scan)?),
                 "method" => envelope.method = Some(Method::read(scan)?),
+                "params" if scan.take_literal("null") => {}
                 "params" => envelope.params = Some(envelope.params(scan, limit)?),
                 _ => drop(scan.skip()?),
             }
@@ -139,10 +154,11 @@ impl<'a> Envelope<'a> {
 
     /// Only a text that is no JSON is an error here: what breaks the schema must not hide the id behind it.
     fn params(&self, scan: &mut Scanner<'a>, limit: usize) -> Result<Params<'a>> {
-        let Some(Method::Known(operation)) = self.method else { return scan.skip().map(Params::Skipped) };
+        let Some(Method::Known(operation, form)) = self.method else {
+            return scan.skip().map(Params::Skipped);
+        };
         let mut ahead = scan.clone();
-        let size = scan.rest();
-        let read = Reader::new(&mut ahead, Reading::Request, limit, size).read(schema::request(operation));
+        let read = form.read_request(&mut ahead, operation, limit);
         if read.is_ok() {
             *scan = ahead;
         } else {
@@ -153,14 +169,16 @@ impl<'a> Envelope<'a> {
 
     fn check(self, limit: usize) -> Result<Request, Rejected> {
         let id = self.id.clone().flatten().unwrap_or_else(Id::null);
-        let operation = if let Some(Method::Known(operation)) = self.method { Some(operation) } else { None };
+        let operation =
+            if let Some(Method::Known(operation, _)) = self.method { Some(operation) } else { None };
+        let dialect = self.method.as_ref().map_or(Dialect::V1_0, Method::dialect);
         match self.checked(limit) {
-            Ok((operation, body)) => Ok(Request { id, operation, body }),
-            Err(fault) => Err(Rejected { id, operation, fault }),
+            Ok((operation, form, body)) => Ok(Request { id, operation, form, body }),
+            Err(fault) => Err(Rejected { id, operation, dialect, fault }),
         }
     }
 
-    fn checked(self, limit: usize) -> Result<(Operation, Vec<u8>), Fault> {
+    fn checked(self, limit: usize) -> Result<(Operation, Form, Vec<u8>), Fault> {
         if self.version != Some("\"2.0\"") {
             return Err(Fault::new(Reason::InvalidRequest, "jsonrpc: must be \"2.0\""));
         }
@@ -168,22 +186,23 @@ impl<'a> Envelope<'a> {
             let what = format!("id: must be a string, a number or null, of at most {ID_MAX} bytes");
             return Err(Fault::new(Reason::InvalidRequest, what));
         }
-        let operation = match self.method {
-            Some(Method::Known(operation)) => operation,
+        let (operation, form) = match self.method {
+            Some(Method::Known(operation, form)) => (operation, form),
             Some(Method::Unknown(method)) => {
-                return Err(Fault::new(Reason::MethodNotFound, format!("no method {method:?} in A2A 1.0")));
+                let what = format!("no method {method:?} in A2A 1.0 or 0.3");
+                return Err(Fault::new(Reason::MethodNotFound, what));
             }
             Some(Method::NoString) | None => {
                 return Err(Fault::new(Reason::InvalidRequest, "method: must be a string"));
             }
         };
-        let message = schema::request(operation);
+        let read = |text| form.read_request(&mut Scanner::new(text), operation, limit);
         let body = match self.params {
             Some(Params::Read(read)) => read,
-            Some(Params::Skipped(text)) => super::read(message, text, Reading::Request, limit),
-            None => super::read(message, "{}", Reading::Request, limit),
+            Some(Params::Skipped(text)) => read(text),
+            None => read("{}"),
         };
-        body.map(|body| (operation, body)).map_err(|error| error.of_request())
+        body.map(|body| (operation, form, body)).map_err(|error| error.of_request())
     }
 }
 
@@ -193,16 +212,30 @@ impl Method {
             return scan.skip().map(|_| Self::NoString);
         }
         let method = scan.string()?;
-        Ok(Operation::rpc(&method)
-            .map_or_else(|| Self::Unknown(method.chars().take(64).collect()), Self::Known))
+        Ok(if let Some(operation) = Operation::rpc(&method) {
+            Self::Known(operation, Form::V1_0)
+        } else if let Some(operation) = v0_3::operation(&method) {
+            Self::Known(operation, Form::V0_3)
+        } else {
+            Self::Unknown(method.chars().take(64).collect())
+        })
+    }
+
+    /// Methods of 0.3 have a slash in them, those of 1.0 have not.
+    fn dialect(&self) -> Dialect {
+        match self {
+            Self::Known(_, form) => form.dialect(),
+            Self::Unknown(method) if method.contains('/') => Dialect::V0_3,
+            Self::Unknown(_) | Self::NoString => Dialect::V1_0,
+        }
     }
 }
 
-/// Reads an agent's answer, of which the result is such a `message` and takes at most `limit` bytes in canonical form.
+/// Reads an agent's answer to an operation, of which the result takes at most `limit` bytes in canonical form.
 ///
 /// # Errors
 /// If it is no JSON-RPC answer, or its result cannot be read.
-pub fn read_reply(bytes: &[u8], message: &'static Message, limit: usize) -> Result<Outcome> {
+pub fn read_reply(bytes: &[u8], form: Form, operation: Operation, limit: usize) -> Result<Outcome> {
     let mut scan = Scanner::of_bytes(bytes)?;
     let (mut result, mut fault) = (None, None);
     let mut more = scan.begin_object()?;
@@ -211,11 +244,12 @@ pub fn read_reply(bytes: &[u8], message: &'static Message, limit: usize) -> Resu
             // SDKs write the member that does not apply as null.
             "result" | "error" if scan.take_literal("null") => {}
             "result" => {
-                let size = scan.rest();
-                let read = Reader::new(&mut scan, Reading::Reply, limit, size).read(message);
+                let read = form.read_response(&mut scan, operation, limit);
                 result = Some(read.map_err(|error| error.within("result"))?);
             }
-            "error" => fault = Some(read_error(&mut scan, limit).map_err(|error| error.within("error"))?),
+            "error" => {
+                fault = Some(read_error(&mut scan, form, limit).map_err(|error| error.within("error"))?)
+            }
             _ => drop(scan.skip()?),
         }
         more = scan.more(b'}')?;
@@ -224,13 +258,20 @@ pub fn read_reply(bytes: &[u8], message: &'static Message, limit: usize) -> Resu
     match (fault, result) {
         (Some(fault), _) => Ok(Outcome::Error(fault)),
         (None, Some(result)) => Ok(Outcome::Result(result)),
-        // Nothing is the answer to a deletion, however an SDK spells it.
-        (None, None) if std::ptr::eq(message, &raw const EMPTY) => Ok(Outcome::Result(Vec::new())),
+        (None, None) if may_be_nothing(operation) => Ok(Outcome::Result(Vec::new())),
         (None, None) => Err(Error::invalid("neither result nor error")),
     }
 }
 
-fn read_error(scan: &mut Scanner<'_>, limit: usize) -> Result<Fault> {
+/// Whether nothing is an answer: to a deletion, and of an empty list, which one SDK writes as null.
+fn may_be_nothing(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::DeleteTaskPushNotificationConfig | Operation::ListTaskPushNotificationConfigs
+    )
+}
+
+fn read_error(scan: &mut Scanner<'_>, form: Form, limit: usize) -> Result<Fault> {
     let (mut code, mut message, mut data) = (None, String::new(), None);
     let mut more = scan.begin_object()?;
     while more {
@@ -249,19 +290,32 @@ fn read_error(scan: &mut Scanner<'_>, limit: usize) -> Result<Fault> {
         more = scan.more(b'}')?;
     }
     let code = code.ok_or_else(|| Error::invalid("missing").within("code"))?;
-    Ok(Fault::of_agent(AgentError { code, data }, message))
+    Ok(Fault::of_agent(AgentError { code, data, dialect: form.dialect() }, message))
 }
 
 /// Writes a request to an agent.
 ///
 /// # Errors
 /// If the parameters are no protobuf of the operation's request.
-pub fn write_request(id: &Id, operation: Operation, wire: &[u8], out: &mut Vec<u8>) -> Result<()> {
+pub fn write_request(
+    id: &Id,
+    form: Form,
+    operation: Operation,
+    wire: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let method = match form.dialect() {
+        Dialect::V0_3 => v0_3::method(operation).unwrap_or_default(),
+        Dialect::V1_0 => operation.name(),
+    };
     begin(id, out);
     out.extend_from_slice(b",\"method\":");
-    write_string(out, operation.name());
-    out.extend_from_slice(b",\"params\":");
-    write(schema::request(operation), wire, out)?;
+    write_string(out, method);
+    // 0.3 asks for the extended card without parameters.
+    if (form.dialect(), operation) != (Dialect::V0_3, Operation::GetExtendedAgentCard) {
+        out.extend_from_slice(b",\"params\":");
+        form.write_request(operation, wire, out)?;
+    }
     out.push(b'}');
     Ok(())
 }
@@ -269,32 +323,46 @@ pub fn write_request(id: &Id, operation: Operation, wire: &[u8], out: &mut Vec<u
 /// Writes the answer to a request.
 ///
 /// # Errors
-/// If the bytes are no protobuf of that message.
-pub fn write_result(id: &Id, message: &'static Message, wire: &[u8], out: &mut Vec<u8>) -> Result<()> {
+/// If the bytes are no protobuf of the operation's response.
+pub fn write_result(id: &Id, form: Form, operation: Operation, wire: &[u8], out: &mut Vec<u8>) -> Result<()> {
     begin(id, out);
     out.extend_from_slice(b",\"result\":");
-    write(message, wire, out)?;
+    form.write_response(operation, wire, out)?;
     out.push(b'}');
     Ok(())
 }
 
-/// Writes a fault as the answer to a request: an agent's own error exactly as it was, any other with the details that
-/// A2A asks for (specification §9.5).
+/// Writes a fault as the answer to a request. An agent's own error is exactly as it was in its dialect; any other has the
+/// details that 1.0 asks for (specification §9.5), and in 0.3 none: its SDKs do not agree on what they may be.
 ///
 /// # Errors
 /// If the agent's `data` is no `google.protobuf.Value`.
-pub fn write_fault(id: &Id, fault: &Fault, out: &mut Vec<u8>) -> Result<()> {
+pub fn write_fault(id: &Id, dialect: Dialect, fault: &Fault, out: &mut Vec<u8>) -> Result<()> {
     begin(id, out);
     write!(out, ",\"error\":{{\"code\":{},\"message\":", fault.code())
         .map_err(|_| Cause::Wire("no number"))?;
-    write_string(out, fault.message());
-    match fault.agent_error() {
-        Some(AgentError { data: None, .. }) => {}
-        Some(AgentError { data: Some(data), .. }) => {
-            out.extend_from_slice(b",\"data\":");
-            write_value(data, out)?;
+    let row = fault.row();
+    if dialect == Dialect::V0_3 && fault.agent_error().is_none() && row.domain == DRAGOMAN_DOMAIN {
+        write_string(out, &format!("{}: {}", row.name, fault.message()));
+    } else {
+        write_string(out, fault.message());
+    }
+    match (fault.agent_error(), dialect) {
+        (Some(error), _) if error.dialect == dialect => {
+            if let Some(data) = &error.data {
+                out.extend_from_slice(b",\"data\":");
+                write_value(data, out)?;
+            }
         }
-        None => {
+        (_, Dialect::V0_3) => {}
+        (Some(error), Dialect::V1_0) => {
+            let start = out.len();
+            out.extend_from_slice(b",\"data\":");
+            if !write_foreign(fault, error, out)? {
+                out.truncate(start);
+            }
+        }
+        (None, Dialect::V1_0) => {
             out.extend_from_slice(b",\"data\":");
             write_details(fault, out);
         }
@@ -306,102 +374,4 @@ pub fn write_fault(id: &Id, fault: &Fault, out: &mut Vec<u8>) -> Result<()> {
 fn begin(id: &Id, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     out.extend_from_slice(id.as_str().as_bytes());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMIT: usize = 1 << 20;
-
-    fn rejected(text: &str) -> (String, i64) {
-        let rejected = read_request(text.as_bytes(), LIMIT).unwrap_err();
-        (rejected.id.as_str().to_owned(), rejected.fault.code())
-    }
-
-    #[test]
-    fn members_come_in_any_order_and_ids_keep_their_spelling() {
-        for (text, id) in [
-            (r#"{"jsonrpc":"2.0","id":1.0,"method":"GetTask","params":{"id":"t"}}"#, "1.0"),
-            (
-                r#"{"params":{"id":"t"},"x":[{}],"method":"GetTask","id":"a\u0062","jsonrpc":"2.0"}"#,
-                r#""a\u0062""#,
-            ),
-            (r#" {"jsonrpc":"2.0","method":"GetTask","params":{"id":"t"},"id":null} "#, "null"),
-            (r#"{"jsonrpc":"2.0","method":"GetTask","params":{"id":"t"}}"#, "null"),
-        ] {
-            let request = read_request(text.as_bytes(), LIMIT).unwrap();
-            assert_eq!((request.id.as_str(), request.operation), (id, Operation::GetTask));
-            assert_eq!(request.body, b"\x12\x01t");
-        }
-    }
-
-    #[test]
-    fn each_mistake_has_its_code_and_the_id_if_it_can_be_read() {
-        let long = format!(r#"{{"jsonrpc":"2.0","method":"GetTask","id":"{}"}}"#, "x".repeat(ID_MAX));
-        for (text, id, code) in [
-            ("", "null", -32700),
-            ("{", "null", -32700),
-            ("\u{feff}{}", "null", -32700),
-            (r#"{"jsonrpc":"2.0","method":"GetTask","params":{"id":"t"},"id":1"#, "null", -32700),
-            (r#"{"jsonrpc":"2.0","method":"GetTask","params":{"id":7},"id":1} x"#, "null", -32700),
-            ("[]", "null", -32600),
-            ("7", "null", -32600),
-            (r#"{"id":7}"#, "7", -32600),
-            (r#"{"jsonrpc":"1.0","id":7,"method":"GetTask"}"#, "7", -32600),
-            (r#"{"jsonrpc":"2.0","id":7,"method":7}"#, "7", -32600),
-            (r#"{"jsonrpc":"2.0","id":{},"method":"GetTask"}"#, "null", -32600),
-            (&long, "null", -32600),
-            (r#"{"jsonrpc":"2.0","id":7,"method":"GetAgentCard"}"#, "7", -32601),
-            (r#"{"jsonrpc":"2.0","id":7,"method":"getTask"}"#, "7", -32601),
-            (r#"{"jsonrpc":"2.0","id":7,"method":"GetTask"}"#, "7", -32602),
-            (r#"{"jsonrpc":"2.0","method":"GetTask","params":[],"id":"late"}"#, "\"late\"", -32602),
-            (r#"{"jsonrpc":"2.0","method":"GetTask","params":{"id":7},"id":"late"}"#, "\"late\"", -32602),
-        ] {
-            assert_eq!(rejected(text), (id.to_owned(), code), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_agents_error_is_written_exactly_as_it_was_read() {
-        for text in [
-            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32001,"message":"no such \"task\"","data":[{"@type":"x"},1.0]}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"error":{"code":4711,"message":"","data":null}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"oh"}}"#,
-        ] {
-            let Outcome::Error(fault) = read_reply(text.as_bytes(), &schema::TASK, LIMIT).unwrap() else {
-                panic!("{text}")
-            };
-            let mut out = Vec::new();
-            write_fault(&Id("1".into()), &fault, &mut out).unwrap();
-            assert_eq!(String::from_utf8(out).unwrap(), text);
-        }
-    }
-
-    #[test]
-    fn answers_are_read_leniently_but_must_answer() {
-        let read = |text: &str, message| read_reply(text.as_bytes(), message, LIMIT);
-        for text in [r#"{"result":null}"#, "{}", r#"{"result":{},"error":null}"#] {
-            assert!(matches!(read(text, &EMPTY), Ok(Outcome::Result(wire)) if wire.is_empty()), "{text}");
-        }
-        assert_eq!(read("{}", &schema::TASK).unwrap_err().to_string(), "neither result nor error");
-        let error = read(r#"{"result":{"status":7}}"#, &schema::TASK).unwrap_err();
-        assert_eq!(error.path(), "result.status");
-        assert!(matches!(read(r#"{"result":{"status":{}}}"#, &schema::TASK), Ok(Outcome::Result(_))));
-    }
-
-    #[test]
-    fn our_faults_say_where_and_when() {
-        let fault = Fault::new(Reason::RateLimited, "slow down")
-            .violation("a.b", "wrong")
-            .retry_after(std::time::Duration::from_millis(1500));
-        let mut out = Vec::new();
-        write_fault(&Id::null(), &fault, &mut out).unwrap();
-        let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
-        assert_eq!(read["error"]["code"], -32603);
-        assert_eq!(read["error"]["data"][0]["reason"], "RATE_LIMITED");
-        assert_eq!(read["error"]["data"][0]["domain"], "dragoman.dev");
-        assert_eq!(read["error"]["data"][1]["fieldViolations"][0]["field"], "a.b");
-        assert_eq!(read["error"]["data"][2]["retryDelay"], "1.5s");
-    }
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::schema::{Enum, Field, Kind, Message, Shape};
 use super::text::{Scanner, number_len};
 use super::wire::Writer;
-use super::{CARRIED, Cause, Error, Result, timestamp, value};
+use super::{CARRIED, Cause, Error, KEPT, KEPT_FIELD, Result, timestamp, value};
 
 /// How strict a reader is about fields that the schema requires.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Reader<'a, 's> {
     scan: &'s mut Scanner<'a>,
     out: Writer,
     reading: Reading,
+    /// Whether the text is made of one of 0.3.
+    keeping: bool,
 }
 
 /// The fields of a message that have come so far, one bit per index.
@@ -67,7 +69,12 @@ impl<'a, 's> Reader<'a, 's> {
     /// A reader of the message that starts where the scanner stands; `size` is about how many bytes of text it has.
     pub fn new(scan: &'s mut Scanner<'a>, reading: Reading, limit: usize, size: usize) -> Self {
         let capacity = size.min(limit).saturating_add(64);
-        Self { scan, out: Writer::new(limit, capacity), reading }
+        Self { scan, out: Writer::new(limit, capacity), reading, keeping: false }
+    }
+
+    /// Reads what was made of 0.3: what is kept goes into its field, and nothing is carried.
+    pub(super) fn keeping(self) -> Self {
+        Self { keeping: true, ..self }
     }
 
     /// Reads one message and leaves the scanner behind it.
@@ -254,6 +261,9 @@ impl<'a, 's> Reader<'a, 's> {
     }
 
     fn carry(&mut self, message: &'static Message, key: &str) -> Result<()> {
+        if self.keeping {
+            return self.keep(key);
+        }
         match message.by_name_ignoring_case(key) {
             Some(index) => {
                 let field = message.fields[index].json;
@@ -264,6 +274,16 @@ impl<'a, 's> Reader<'a, 's> {
             }
             None => self.carry_member(key),
         }
+    }
+
+    fn keep(&mut self, key: &str) -> Result<()> {
+        if key != KEPT {
+            return Err(Error::invalid("no member of 1.0"));
+        }
+        self.out.begin(KEPT_FIELD)?;
+        value::read_struct(self.scan, &mut self.out)?;
+        self.out.end();
+        Ok(())
     }
 
     fn carry_member(&mut self, key: &str) -> Result<()> {

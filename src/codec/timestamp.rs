@@ -50,6 +50,11 @@ pub(super) fn write(wire: &Pieces<'_>, out: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
+/// RFC 3339 with any offset, as [`write`] writes it; `None` if it is no such moment.
+pub(super) fn normal(text: &str) -> Option<String> {
+    parse(text).map(|moment| format(moment).trim_matches('"').to_owned())
+}
+
 fn format(Timestamp { seconds, nanos }: Timestamp) -> String {
     let (year, month, day) = date(seconds.div_euclid(DAY));
     let second = seconds.rem_euclid(DAY);
@@ -162,7 +167,7 @@ mod tests {
     use super::*;
 
     fn through(text: &str) -> Option<String> {
-        parse(text).map(|timestamp| format(timestamp).trim_matches('"').to_owned())
+        normal(text)
     }
 
     #[test]

@@ -8,14 +8,19 @@ use super::schema::{Enum, Field, Kind, Message, Shape};
 use super::text::write_string;
 use super::value::Entry;
 use super::wire::{Fields, Value as Wire};
-use super::{CARRIED, Cause, DEPTH_MAX, Error, Result, timestamp, value};
+use super::{CARRIED, Cause, DEPTH_MAX, Error, KEPT, KEPT_FIELD, Result, timestamp, value};
 
 /// Writes one message as a JSON object.
 ///
 /// # Errors
 /// If the bytes are no protobuf of that message, nest too deep, or carry a member that may not be carried.
 pub fn write(message: &'static Message, wire: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    write_message(message, &wire.into(), 0, false, out)
+    write_message(message, &wire.into(), 0, Mode::default(), out)
+}
+
+/// Writes one message on its way to 0.3: what was kept stands in its member, and nothing that is carried.
+pub(super) fn write_keeping(message: &'static Message, wire: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    write_message(message, &wire.into(), 0, Mode { keeping: true, ..Mode::default() }, out)
 }
 
 /// Writes a `google.protobuf.Value` as JSON.
@@ -26,36 +31,48 @@ pub fn write_value(wire: &[u8], out: &mut Vec<u8>) -> Result<()> {
     value::write(&wire.into(), 0, out)
 }
 
-/// `merging`: whether a message further out came in pieces. Then this one is not tried in one pass first, or each level
-/// would double the work of those below it.
+/// How messages are written.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mode {
+    /// Whether a message further out came in pieces. Then this one is not tried in one pass first, or each level would
+    /// double the work of those below it.
+    merging: bool,
+    /// Whether it is on its way to 0.3.
+    keeping: bool,
+}
+
 fn write_message(
     message: &'static Message,
     wire: &Pieces<'_>,
     depth: usize,
-    merging: bool,
+    mode: Mode,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     if depth > DEPTH_MAX {
         return Err(Cause::TooDeep.into());
     }
     let start = out.len();
-    let mut object = Object { message, depth, merging, out, seen: 0, carried: 0, empty: true };
+    let mut object = Object { message, depth, mode, out, seen: 0, carried: 0, empty: true };
     object.out.push(b'{');
-    if merging || message.has_map {
+    if mode.merging || message.has_map {
         object.merged(wire)?;
     } else if !object.in_order(wire)? {
         object.out.truncate(start + 1);
-        object = Object { message, depth, merging: true, out, seen: 0, carried: 0, empty: true };
+        let mode = Mode { merging: true, ..mode };
+        object = Object { message, depth, mode, out, seen: 0, carried: 0, empty: true };
         object.merged(wire)?;
     }
     object.finish()
 }
 
+/// The bit of what was kept, which no field has: a message has 15 at most.
+const SEEN_KEPT: u32 = 1 << 31;
+
 /// An object that is being written.
 struct Object<'o> {
     message: &'static Message,
     depth: usize,
-    merging: bool,
+    mode: Mode,
     out: &'o mut Vec<u8>,
     /// The fields that were written, one bit per index.
     seen: u32,
@@ -77,8 +94,13 @@ impl Object<'_> {
                 open = None;
             }
             let Some(index) = index else {
-                if field.number == CARRIED {
+                if self.is_carried(field.number) {
                     self.carry(field.value.bytes()?)?;
+                } else if self.is_kept(field.number) {
+                    if self.seen & SEEN_KEPT != 0 {
+                        return Ok(false);
+                    }
+                    self.keep(&field.value.bytes()?.into())?;
                 }
                 continue;
             };
@@ -111,11 +133,14 @@ impl Object<'_> {
     /// put together, lists go on, of a oneof the last member stays.
     fn merged(&mut self, wire: &Pieces<'_>) -> Result<()> {
         let mut pieces: Vec<Vec<Wire<'_>>> = vec![Vec::new(); self.message.fields.len()];
+        let mut kept = Pieces::default();
         for field in wire.fields() {
             let field = field?;
             let Some(index) = self.message.by_number(field.number) else {
-                if field.number == CARRIED {
+                if self.is_carried(field.number) {
                     self.carry(field.value.bytes()?)?;
+                } else if self.is_kept(field.number) {
+                    kept.push(field.value.bytes()?);
                 }
                 continue;
             };
@@ -139,7 +164,28 @@ impl Object<'_> {
                 written.map_err(|error| error.within(field.json))?;
             }
         }
-        Ok(())
+        if kept.fields().next().is_some() { self.keep(&kept) } else { Ok(()) }
+    }
+
+    /// Members that the schema does not know never cross to another dialect.
+    fn is_carried(&self, number: u32) -> bool {
+        number == CARRIED && !self.mode.keeping
+    }
+
+    fn is_kept(&self, number: u32) -> bool {
+        number == KEPT_FIELD && self.mode.keeping
+    }
+
+    /// Writes what was kept from 0.3.
+    fn keep(&mut self, wire: &Pieces<'_>) -> Result<()> {
+        self.seen |= SEEN_KEPT;
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+        write_string(self.out, KEPT);
+        self.out.push(b':');
+        value::write_struct(wire, self.depth + 1, self.out).map_err(|error| error.within(KEPT))
     }
 
     fn list(&mut self, field: &'static Field, elements: &[Wire<'_>]) -> Result<()> {
@@ -221,7 +267,7 @@ impl Object<'_> {
     fn nested(&mut self, kind: Kind, wire: &Pieces<'_>) -> Result<()> {
         let depth = self.depth + 1;
         match kind {
-            Kind::Message(message) => write_message(message, wire, depth, self.merging, self.out),
+            Kind::Message(message) => write_message(message, wire, depth, self.mode, self.out),
             Kind::Struct => value::write_struct(wire, depth, self.out),
             Kind::Timestamp => timestamp::write(wire, self.out),
             _ => value::write(wire, depth, self.out),

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::HeaderValue;
 use tokio::time::{Instant, timeout};
+use tower::{ServiceExt as _, service_fn};
 
-use crate::a2a::{A2A_VERSION, Binding, Body, Call, Fault, Operation, Params, Reason, Reply};
-use crate::binding::{card, jsonrpc, rest};
+use crate::a2a::{A2A_VERSION, Binding, Body, Call, Dialect, Fault, Operation, Params, Reason, Reply};
+use crate::binding::{card, jsonrpc, rest, v0_3};
 use crate::card::{Settled, Spot};
 use crate::codec::schema;
 use crate::codec::wire::{append, last_string};
@@ -47,8 +49,10 @@ struct Known {
     /// Until when it is believed.
     until: Instant,
     spot: Spot,
-    /// Its version, as a header.
+    /// Its version, as a header, if the card has one.
     version: Option<HeaderValue>,
+    /// Whether the agent has understood a call in that dialect.
+    proven: bool,
 }
 
 impl Neighbour {
@@ -58,7 +62,7 @@ impl Neighbour {
     }
 
     /// Hands a call over to the agent.
-    pub(super) async fn send(&self, mut call: Call) -> Result<Reply, Fault> {
+    pub(super) async fn send(&self, call: Call) -> Result<Reply, Fault> {
         if call.operation == Operation::GetAgentCard {
             return Box::pin(self.0.card.send(&call)).await;
         }
@@ -66,10 +70,57 @@ impl Neighbour {
             Some(known) => known,
             None => Arc::new(self.believed(self.0.settled.spot())),
         };
-        let Known { spot, version, .. } = &*known;
+        let open = self.0.settled.dialect.is_none() && known.spot.binding == Binding::Jsonrpc;
+        if known.proven || !open {
+            return self.ask_in_dialect(call, known).await;
+        }
+        Box::pin(self.prove(call, known)).await
+    }
+
+    /// Cards may be wrong about the dialect, or not be there: an agent that does not know a method has not processed it, and
+    /// is asked once more in the other dialect.
+    async fn prove(&self, call: Call, known: Arc<Known>) -> Result<Reply, Fault> {
+        let again = call.clone();
+        let outcome = self.ask_in_dialect(call, Arc::clone(&known)).await;
+        if !has_no_such_method(&outcome) {
+            if is_understood(&outcome) {
+                self.0.known.store(Some(Arc::new(Known { proven: true, ..Known::clone(&known) })));
+            }
+            return outcome;
+        }
+        let dialect = match known.spot.dialect {
+            Dialect::V0_3 => Dialect::V1_0,
+            Dialect::V1_0 => Dialect::V0_3,
+        };
+        let spot = Spot { dialect, version: String::new(), ..known.spot.clone() };
+        let other = Arc::new(Known { proven: true, ..self.believed(spot) });
+        let second = self.ask_in_dialect(again, Arc::clone(&other)).await;
+        if !is_understood(&second) {
+            return outcome;
+        }
+        tracing::warn!(dialect = dialect.as_str(), url = %known.spot.url, "The agent speaks another dialect than its card says");
+        self.0.known.store(Some(other));
+        second
+    }
+
+    async fn ask_in_dialect(&self, call: Call, known: Arc<Known>) -> Result<Reply, Fault> {
+        if known.spot.dialect == Dialect::V1_0 {
+            return self.hand_over(call, &known).await;
+        }
+        let neighbour = self.clone();
+        let agent = v0_3::agent(service_fn(move |call: Call| {
+            let (neighbour, known) = (neighbour.clone(), Arc::clone(&known));
+            async move { neighbour.hand_over(call, &known).await }.boxed()
+        }));
+        Box::pin(agent.oneshot(call)).await
+    }
+
+    async fn hand_over(&self, mut call: Call, known: &Known) -> Result<Reply, Fault> {
+        let Known { spot, version, .. } = known;
         // It is the version of what the agent gets, whatever that of the caller was.
-        if let Some(version) = version {
-            call.params.set(A2A_VERSION, version.clone());
+        match version {
+            Some(version) => call.params.set(A2A_VERSION, version.clone()),
+            None => call.params.speak(spot.dialect),
         }
         if !spot.tenant.is_empty() {
             call.body = with_tenant(&call, &spot.tenant)?;
@@ -108,8 +159,8 @@ impl Neighbour {
     }
 
     fn believed(&self, spot: Spot) -> Known {
-        let version = HeaderValue::try_from(&*spot.version).ok();
-        Known { until: Instant::now() + self.0.max_age, spot, version }
+        let version = HeaderValue::try_from(&*spot.version).ok().filter(|version| !version.is_empty());
+        Known { until: Instant::now() + self.0.max_age, spot, version, proven: false }
     }
 
     async fn ask(&self, call: &Call) -> Option<Known> {
@@ -136,6 +187,21 @@ impl Neighbour {
             }
             Ok(_) | Err(_) => None,
         }
+    }
+}
+
+const NO_SUCH_METHOD: i64 = -32601;
+
+fn has_no_such_method(outcome: &Result<Reply, Fault>) -> bool {
+    let error = outcome.as_ref().err().and_then(Fault::agent_error);
+    error.is_some_and(|error| error.code == NO_SUCH_METHOD)
+}
+
+/// Whether the agent itself has said something to the call, other than that it does not know the method.
+fn is_understood(outcome: &Result<Reply, Fault>) -> bool {
+    match outcome {
+        Ok(_) => true,
+        Err(fault) => fault.agent_error().is_some_and(|error| error.code != NO_SUCH_METHOD),
     }
 }
 

@@ -39,7 +39,7 @@ async fn get(pair: &Pair, path: &str, headers: &str) -> Answer {
 async fn a_card_says_that_the_callers_sidecar_is_the_agent() {
     let pair = Pair::start().await;
     pair.agent.show(card().to_string());
-    let answer = get(&pair, CARD, "").await;
+    let answer = get(&pair, CARD, "A2A-Version: 1.0\r\n").await;
     assert_eq!(answer.head.word(1), "200");
     assert_eq!(answer.head.header("vary"), Some("A2A-Version, Host"));
     assert_eq!(answer.head.header("cache-control"), Some("max-age=60"));
@@ -51,6 +51,8 @@ async fn a_card_says_that_the_callers_sidecar_is_the_agent() {
         json!([
             {"url": base, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
             {"url": base, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"},
+            {"url": base, "protocolBinding": "JSONRPC", "protocolVersion": "0.3"},
+            {"url": base, "protocolBinding": "HTTP+JSON", "protocolVersion": "0.3"},
         ])
     );
     assert_eq!(served["signatures"], Value::Null);
@@ -132,7 +134,7 @@ async fn an_extended_card_is_rewritten_like_the_public_one() {
     request.result(&card().to_string()).await;
     let answer = caller.answer().await.json();
     let interfaces = answer["result"]["supportedInterfaces"].as_array().unwrap();
-    assert_eq!(interfaces.len(), 2);
+    assert_eq!(interfaces.len(), 4);
     assert!(interfaces.iter().all(|interface| interface["url"] == "http://localhost/agents/currency"));
     assert_eq!(answer["result"]["aFieldOfTomorrow"], json!({"exactly": 1.0}));
 }

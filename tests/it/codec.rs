@@ -5,6 +5,10 @@ use dragoman::codec::{Error, Reading, read, write};
 
 use crate::schema::tables;
 
+/// 1.0 through 0.3 and back.
+mod crossing;
+/// Pairs of texts in both dialects.
+mod dialects;
 /// The worked examples of `docs/wire.md`.
 mod documented;
 /// Pairs of texts: what is read, and what comes out at the far side or why nothing does.

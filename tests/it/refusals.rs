@@ -17,7 +17,7 @@ async fn every_mistake_in_a_request_has_its_code_and_its_place() {
         (r#"[{"jsonrpc":"2.0","id":1,"method":"GetTask","params":{"id":"t"}}]"#, "null", -32600, "batch"),
         (r#"{"jsonrpc":"1.0","id":1,"method":"GetTask"}"#, "1", -32600, "jsonrpc"),
         (r#"{"jsonrpc":"2.0","id":[],"method":"GetTask"}"#, "null", -32600, "id"),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"tasks/burn"}"#, "1", -32601, "tasks/burn"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"BurnTask"}"#, "1", -32601, "BurnTask"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"GetTask","params":{}}"#, "1", -32602, "id"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"GetTask","params":{"id":7}}"#, "1", -32602, "id"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":[]}"#, "1", -32602, ""),

@@ -12,8 +12,7 @@ use crate::a2a::{self, A2A_VERSION, Call, Fault, Params, Reason, Reply};
 use crate::binding::inflate::{ACCEPT, Unreadable, inflate};
 use crate::binding::{Edge, unread};
 use crate::card::{MAX, attach_original, original, serve::JSON};
-use crate::codec::schema::AGENT_CARD;
-use crate::codec::{self, Reading};
+use crate::codec;
 use crate::identity::Clock;
 use crate::net::http1::{self, Answer, Unanswered};
 use crate::net::{BodyError, collect, describe};
@@ -130,7 +129,7 @@ impl Client {
     }
 
     fn wire(&self, text: &str) -> Result<Bytes, Fault> {
-        let card = codec::read(&AGENT_CARD, text, Reading::Reply, self.edge.limit);
+        let card = codec::v0_3::card::read(text, self.edge.limit);
         let mut wire = card.map_err(|error| {
             let fault =
                 Fault::new(Reason::AgentProtocolError, format!("the agent's card cannot be read: {error}"));

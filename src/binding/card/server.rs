@@ -9,7 +9,7 @@ use tonic::body::Body;
 use tower::ServiceExt as _;
 
 use super::{CONDITIONS, ORIGINAL_PATH, PATHS, VALIDATORS, without};
-use crate::a2a::{self, Agent, Binding, Call, Dialect, Fault, Operation, Params, Reason, Reply};
+use crate::a2a::{self, A2A_VERSION, Agent, Binding, Call, Dialect, Fault, Operation, Params, Reason, Reply};
 use crate::binding::{Arrival, Edge, refusal};
 use crate::card::serve::{Served, VARY};
 use crate::telemetry::Form;
@@ -89,12 +89,14 @@ impl Server {
         arrival: Arrival,
     ) -> Result<(Served, Params), Fault> {
         let name = arrival.agent.clone();
+        let version = headers.get(A2A_VERSION).and_then(|version| version.to_str().ok());
+        let dialect = version.and_then(Dialect::of_version).unwrap_or(Dialect::V0_3);
         let call = Call {
             operation: Operation::GetAgentCard,
             body: Bytes::new(),
             params: Params::from_headers(&without(headers.clone(), &CONDITIONS)),
             binding: Binding::HttpJson,
-            dialect: Dialect::V1_0,
+            dialect,
             agent: arrival.agent,
             peer: arrival.peer,
             base: arrival.base,
@@ -109,7 +111,7 @@ impl Server {
         let served = match document {
             // What this sidecar puts into a card is as old as the sidecar.
             Document::Card => {
-                Served::card(&card, modified.map(|modified| modified.max(self.since))).map(Some)
+                Served::card(&card, dialect, modified.map(|modified| modified.max(self.since))).map(Some)
             }
             Document::Original => Served::original(&card, modified),
         };

@@ -12,12 +12,15 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tonic_types::pb;
 
-use crate::a2a::{A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Fault, Operation, Params, Reason, Violation};
+use crate::a2a::{
+    A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Dialect, Fault, Operation, Params, Reason, Violation,
+};
 use crate::codec;
 
 const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
-/// `ErrorInfo.metadata` of ours: the agent's own code, its HTTP status, and that nobody has processed the call.
+/// `ErrorInfo.metadata` of ours: the agent's own code and dialect, its HTTP status, and that nobody has processed the call.
 const CODE: &str = "code";
+const DIALECT: &str = "dialect";
 const HTTP: &str = "http";
 const NEVER_PROCESSED: &str = "neverProcessed";
 
@@ -96,6 +99,9 @@ fn details(fault: &Fault, foreign: bool) -> Vec<Any> {
     let mut metadata = HashMap::new();
     if let Some(error) = fault.agent_error() {
         metadata.insert(CODE.to_owned(), error.code.to_string());
+        if error.dialect != Dialect::V1_0 {
+            metadata.insert(DIALECT.to_owned(), error.dialect.as_str().to_owned());
+        }
         details.push(error_info(Reason::JsonrpcError.row().name, DRAGOMAN_DOMAIN, metadata));
         details.extend(error.data.as_deref().map(value_any));
     } else if row.domain == DRAGOMAN_DOMAIN {
@@ -212,9 +218,11 @@ pub(super) fn read(status: &Status, operation: Operation) -> Fault {
 
     let ours = of_domain(DRAGOMAN_DOMAIN);
     let code = ours.filter(|info| info.reason == Reason::JsonrpcError.row().name);
+    let dialect = code.and_then(|info| Dialect::of_version(info.metadata.get(DIALECT)?));
+    let dialect = dialect.unwrap_or(Dialect::V1_0);
     let mut fault = if let Some(code) = code.and_then(|info| info.metadata.get(CODE)?.parse().ok()) {
         let data = find(pb_name::VALUE).next().map(|detail| Bytes::copy_from_slice(&detail.value));
-        Fault::of_agent(AgentError { code, data }, message)
+        Fault::of_agent(AgentError { code, data, dialect }, message)
     } else {
         let own = ours.and_then(|info| Reason::of_error_info(DRAGOMAN_DOMAIN, &info.reason));
         let a2a = || of_domain(A2A_DOMAIN).and_then(|info| Reason::of_error_info(A2A_DOMAIN, &info.reason));
@@ -295,7 +303,7 @@ mod tests {
         let large = value(&format!("[{:?}]", "x".repeat(64 << 10)));
         for data in [None, Some(value("null")), Some(value(r#"{"a":1.0}"#)), Some(large)] {
             for code in [-32001, -32603, 7, i64::MIN] {
-                let error = AgentError { code, data: data.clone() };
+                let error = AgentError { code, data: data.clone(), dialect: Dialect::V1_0 };
                 let fault = through(&Fault::of_agent(error.clone(), "said\nthe agent"), false);
                 assert_eq!((fault.agent_error(), fault.message()), (Some(&error), "said\nthe agent"));
             }
@@ -306,7 +314,10 @@ mod tests {
     fn a_foreign_client_finds_the_agents_details_where_grpc_has_them() {
         let data = r#"[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"INTERNAL_ERROR","domain":"a2a-protocol.org",
             "metadata":{"errors":[1]}},{"@type":"x/google.rpc.BadRequest","fieldViolations":[{"field":"a","description":"b"}]}]"#;
-        let fault = Fault::of_agent(AgentError { code: -32603, data: Some(value(data)) }, "broken");
+        let fault = Fault::of_agent(
+            AgentError { code: -32603, data: Some(value(data)), dialect: Dialect::V1_0 },
+            "broken",
+        );
         let infos = |foreign| {
             let status = write(&fault, foreign).status;
             let rich = pb::Status::decode(status.details()).unwrap();
@@ -335,7 +346,10 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_cut_and_told() {
         let data = value(&format!("{:?}", "x".repeat(1 << 20)));
-        let fault = Fault::of_agent(AgentError { code: 5, data: Some(data.clone()) }, "large");
+        let fault = Fault::of_agent(
+            AgentError { code: 5, data: Some(data.clone()), dialect: Dialect::V1_0 },
+            "large",
+        );
         assert_eq!(write(&fault, false).truncated, Some(data.len()));
         let mut json = Vec::new();
         codec::write_value(through(&fault, false).agent_error().unwrap().data.as_ref().unwrap(), &mut json)

@@ -13,7 +13,7 @@ use tower::service_fn;
 use tower::util::BoxCloneSyncService;
 
 use super::Server;
-use crate::a2a::{self, AgentError, Call, Event, Fault, Home, Name, Params, Reason, Reply};
+use crate::a2a::{self, AgentError, Call, Dialect, Event, Fault, Home, Name, Params, Reason, Reply};
 use crate::binding::{Arrival, Edge};
 use crate::net::budget::Budget;
 use crate::telemetry::{Direction, Metrics};
@@ -147,7 +147,10 @@ async fn only_an_agents_own_http_status_is_kept() {
     for (fault, status) in [
         (Fault::new(Reason::PermissionDenied, "no"), StatusCode::OK),
         (Fault::of_http(StatusCode::UNAUTHORIZED, "no").unwrap(), StatusCode::UNAUTHORIZED),
-        (Fault::of_agent(AgentError { code: -32001, data: None }, "no"), StatusCode::OK),
+        (
+            Fault::of_agent(AgentError { code: -32001, data: None, dialect: Dialect::V1_0 }, "no"),
+            StatusCode::OK,
+        ),
     ] {
         for request in [GET, STREAM] {
             let fault = fault.clone();

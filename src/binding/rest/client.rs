@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 use tonic::body::Body;
 
-use super::members::target;
+use super::members::{target, wrapped};
 use super::route::Route;
 use super::{JSON, failure, form};
 use crate::a2a::{self, Call, Dialect, Event, Fault, Operation, Params, Reason, Reply};
@@ -66,7 +66,7 @@ impl Client {
         self.edge.metrics.count(self.edge.direction, Form::Json, body.len());
         if !is_success {
             let place = (url, self.edge.limit);
-            return Err(failure::read(head.status, &head.headers, &body, operation, place));
+            return Err(failure::read(head.status, &head.headers, &body, (operation, dialect), place));
         }
         let params = Params::from_headers(&head.headers);
         let body = if operation.is_streaming() {
@@ -121,6 +121,7 @@ impl<'s> Prepared<'s> {
         let mut json = Vec::with_capacity(body.len() * 5 / 4 + 128);
         let written = form(spot.dialect).write_request(operation, &body, &mut json);
         written.map_err(|error| error.of_request())?;
+        let json = wrapped(route, json)?;
         // As long as the text is under way, so is the memory that it was made of.
         Ok(Self { route, spot, params, tenant, json: keeping(json, body) })
     }
@@ -135,7 +136,7 @@ impl<'s> Prepared<'s> {
             Fault::new(Reason::InvalidParams, "what is asked is too long for a path").because(&self.spot.url)
         })?;
         let headers = request.headers_mut();
-        self.params.append_to(headers);
+        self.params.append_for(self.route.dialect, headers);
         let accept = match (self.route.operation.is_streaming(), self.route.dialect) {
             (true, _) => EVENT_STREAM,
             (false, Dialect::V0_3) => JSON,
@@ -184,7 +185,7 @@ fn read_event(text: &[u8], operation: Operation, dialect: Dialect, limit: usize)
     };
     match wire {
         Ok(wire) if Fields::new(&wire).any(known) => Ok(wire),
-        wire => match failure::read_event(text, operation, limit) {
+        wire => match failure::read_event(text, (operation, dialect), limit) {
             Some(fault) => Err(fault),
             None => wire.map_err(|error| error.of_reply()),
         },

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 use serde_json::value::RawValue;
 
-use crate::a2a::{A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Fault, Operation, Params, Reason, TABLE};
+use crate::a2a::{A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Dialect, Fault, Operation, Params, Reason, TABLE};
 use crate::codec::text::Scanner;
 use crate::codec::{Error, read_value};
 
@@ -29,17 +29,17 @@ pub(super) fn read(
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
-    operation: Operation,
+    asked: (Operation, Dialect),
     (url, limit): (&Uri, usize),
 ) -> Fault {
     let told = Told::read(body, limit).ok().flatten();
     let message = format!("the agent answered HTTP {status}");
     let plain = Fault::of_http(status, &*message);
     let fault = match (told, plain) {
-        (Some(told), None) => told.into_fault(status, operation),
-        (Some(told), Some(_)) if told.certain => told.into_fault(status, operation),
+        (Some(told), None) => told.into_fault(status, asked),
+        (Some(told), Some(_)) if told.certain => told.into_fault(status, asked),
         (_, Some(plain)) => plain,
-        (None, None) => match meaning(status, operation, false) {
+        (None, None) => match meaning(status, asked.0, false) {
             Some(reason) => Fault::new(reason, message).because(url),
             None => {
                 Fault::new(Reason::AgentProtocolError, format!("{message}, and nothing of A2A")).because(url)
@@ -50,11 +50,11 @@ pub(super) fn read(
 }
 
 /// The fault in an event that is no message; `None` if it is no error either.
-pub(super) fn read_event(data: &[u8], operation: Operation, limit: usize) -> Option<Fault> {
+pub(super) fn read_event(data: &[u8], asked: (Operation, Dialect), limit: usize) -> Option<Fault> {
     let told = Told::read(data, limit).ok()??;
     let status = told.code.and_then(|code| u16::try_from(code).ok());
     let status = status.and_then(|code| StatusCode::from_u16(code).ok());
-    Some(told.into_fault(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), operation))
+    Some(told.into_fault(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), asked))
 }
 
 impl Told {
@@ -130,7 +130,7 @@ impl Told {
 
     /// The agent's own error: its details are the data that JSON-RPC has for them, and its code is what the reason is
     /// there, or else the HTTP status.
-    fn into_fault(self, status: StatusCode, operation: Operation) -> Fault {
+    fn into_fault(self, status: StatusCode, (operation, dialect): (Operation, Dialect)) -> Fault {
         let own = self.own_code.or_else(|| Some(self.reason?.row().jsonrpc));
         let jsonrpc = own.or_else(|| self.code.filter(|code| *code < 0));
         let code = jsonrpc.unwrap_or_else(|| {
@@ -138,7 +138,7 @@ impl Told {
             let meaning = meaning.filter(|row| row.domain == A2A_DOMAIN);
             meaning.map_or_else(|| status.as_u16().into(), |row| row.jsonrpc)
         });
-        Fault::of_agent(AgentError { code, data: self.data }, self.message)
+        Fault::of_agent(AgentError { code, data: self.data, dialect }, self.message)
     }
 }
 
@@ -209,7 +209,8 @@ mod tests {
     fn failed(status: u16, body: &str, operation: Operation) -> (i64, String, String) {
         let url = Uri::from_static("http://a/");
         let status = StatusCode::from_u16(status).unwrap();
-        let fault = read(status, &HeaderMap::new(), body.as_bytes(), operation, (&url, 1 << 20));
+        let fault =
+            read(status, &HeaderMap::new(), body.as_bytes(), (operation, Dialect::V1_0), (&url, 1 << 20));
         let mut data = Vec::new();
         if let Some(AgentError { data: Some(wire), .. }) = fault.agent_error() {
             write_value(wire, &mut data).unwrap();
@@ -268,7 +269,13 @@ mod tests {
             assert_eq!(failed(status, TOLD, operation).0, told, "{status} {operation}");
             let (url, status) = (Uri::from_static("http://a/"), StatusCode::from_u16(status).unwrap());
             for body in ["", "<html>", r#"{"detail":"Not Found"}"#] {
-                let fault = read(status, &HeaderMap::new(), body.as_bytes(), operation, (&url, 1 << 20));
+                let fault = read(
+                    status,
+                    &HeaderMap::new(),
+                    body.as_bytes(),
+                    (operation, Dialect::V1_0),
+                    (&url, 1 << 20),
+                );
                 assert_eq!((fault.reason().to_string(), fault.agent_error()), (silent.to_owned(), None));
             }
         }
@@ -284,7 +291,7 @@ mod tests {
                 StatusCode::UNAUTHORIZED,
                 &HeaderMap::new(),
                 body.as_bytes(),
-                Operation::GetTask,
+                (Operation::GetTask, Dialect::V1_0),
                 (&url, 1 << 20),
             );
             assert_eq!(fault.http(), Some(StatusCode::UNAUTHORIZED), "{body}");
@@ -296,7 +303,8 @@ mod tests {
     #[test]
     fn an_event_is_an_error_only_if_it_says_so() {
         let read = |text: &str| {
-            read_event(text.as_bytes(), Operation::SubscribeToTask, 1 << 20).map(|fault| fault.code())
+            read_event(text.as_bytes(), (Operation::SubscribeToTask, Dialect::V1_0), 1 << 20)
+                .map(|fault| fault.code())
         };
         assert_eq!(read(r#"{"error":{"code":404,"message":"gone"}}"#), Some(-32001));
         assert_eq!(read(r#"{"code":-32004,"message":"no"}"#), Some(-32004));

@@ -22,17 +22,20 @@ pub(super) struct Route {
     path: &'static str,
     /// The members of the request that the path tells.
     pub(super) members: &'static [(&'static str, Text)],
-    /// The member of the request that a body without it is.
-    pub(super) wrapped: Option<Wrapped>,
+    /// How a body that is not the whole request becomes it.
+    pub(super) wrapping: Option<Wrapping>,
 }
 
-/// A body that may be a member of the request instead of the whole of it.
+/// What is put around a body that is only a member of the request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wrapped {
-    /// The member that it is.
+pub(super) struct Wrapping {
+    /// The member that the body is.
+    pub(super) member: &'static str,
+    /// The member that has the id of what is in it.
+    pub(super) id: &'static str,
+    /// The body's own member that names it, and how.
     pub(super) name: &'static str,
-    /// A member of its own, by which it is known, in both spellings.
-    pub(super) known_by: [&'static str; 2],
+    pub(super) texts: [Text; 2],
 }
 
 /// A text with `{task}` and `{config}` in it.
@@ -70,8 +73,12 @@ const OLD_TASK: &[(&str, Text)] = &[("name", "tasks/{task}")];
 const OLD_CONFIGS: &[(&str, Text)] = &[("parent", "tasks/{task}")];
 const OLD_CONFIG: &[(&str, Text)] = &[("name", "tasks/{task}/pushNotificationConfigs/{config}")];
 
-const WRAPPED: Wrapped =
-    Wrapped { name: "config", known_by: ["pushNotificationConfig", "push_notification_config"] };
+const WRAPPING: Wrapping = Wrapping {
+    member: "config",
+    id: "configId",
+    name: "name",
+    texts: ["tasks/{task}/pushNotificationConfigs/{config}", "tasks/{task}"],
+};
 
 /// Every route; where a path fits several, the first one counts, so that those with a verb come first. The
 /// specification has `POST` for `:subscribe` in its text, as every SDK sends it in 1.0, and `GET` in its schema.
@@ -80,10 +87,10 @@ pub(super) static ROUTES: [Route; 22] = {
     use Operation as O;
 
     const fn new(operation: O, methods: &'static [Method], path: &'static str, members: &'static [(&'static str, Text)]) -> Route {
-        Route { operation, dialect: Dialect::V1_0, methods, path, members, wrapped: None }
+        Route { operation, dialect: Dialect::V1_0, methods, path, members, wrapping: None }
     }
     const fn old(operation: O, methods: &'static [Method], path: &'static str, members: &'static [(&'static str, Text)]) -> Route {
-        Route { operation, dialect: Dialect::V0_3, methods, path, members, wrapped: None }
+        Route { operation, dialect: Dialect::V0_3, methods, path, members, wrapping: None }
     }
     [
         new(O::SendMessage, POST, "message:send", &[]),
@@ -104,8 +111,7 @@ pub(super) static ROUTES: [Route; 22] = {
         old(O::SubscribeToTask, &[Method::GET, Method::POST], "v1/tasks/{task}:subscribe", OLD_TASK),
         old(O::GetTask, GET, "v1/tasks/{task}", OLD_TASK),
         old(O::ListTasks, GET, "v1/tasks", &[]),
-        // JavaScript's client sends the config alone.
-        Route { wrapped: Some(WRAPPED), ..old(O::CreateTaskPushNotificationConfig, POST, "v1/tasks/{task}/pushNotificationConfigs", OLD_CONFIGS) },
+        Route { wrapping: Some(WRAPPING), ..old(O::CreateTaskPushNotificationConfig, POST, "v1/tasks/{task}/pushNotificationConfigs", OLD_CONFIGS) },
         old(O::ListTaskPushNotificationConfigs, GET, "v1/tasks/{task}/pushNotificationConfigs", OLD_CONFIGS),
         old(O::GetTaskPushNotificationConfig, GET, "v1/tasks/{task}/pushNotificationConfigs/{config}", OLD_CONFIG),
         old(O::DeleteTaskPushNotificationConfig, DELETE, "v1/tasks/{task}/pushNotificationConfigs/{config}", OLD_CONFIG),
@@ -232,6 +238,11 @@ impl Place {
     fn get(&self, variable: &str) -> Option<&str> {
         let slot = if variable == "task" { &self.task } else { &self.config };
         slot.as_deref()
+    }
+
+    /// The id of a webhook.
+    pub(super) fn config(&self) -> Option<&str> {
+        self.config.as_deref()
     }
 
     /// A text with what this place says in the place of its variables.

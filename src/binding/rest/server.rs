@@ -116,6 +116,8 @@ impl Server {
         let (body, held) = self.edge.requests.count(body);
         let body = collect(body, self.edge.limit).await.map_err(|error| rejected(unread(&error)))?;
         self.edge.metrics.count(self.edge.direction, Form::Json, body.len());
+        // Whatever the caller spoke, what goes on is of 1.0.
+        params.speak(Dialect::V1_0);
         let text = compose(route, &place, &query, &body).map_err(rejected)?;
         let wire = self.canonical(route, &text).map_err(|error| rejected(error.of_request()))?;
         let call = Call {
@@ -156,7 +158,7 @@ impl Server {
         self.edge.metrics.count(self.edge.direction, Form::Json, json.len());
         // As long as the text is under way, so is the memory that it was made of.
         let mut response = Response::new(Body::new(Full::new(keeping(json, wire))));
-        reply.params.append_to(response.headers_mut());
+        reply.params.append_for(asked.dialect, response.headers_mut());
         let media_type = if asked.plain { JSON } else { A2A_JSON };
         response.headers_mut().insert(header::CONTENT_TYPE, media_type);
         response
@@ -166,7 +168,9 @@ impl Server {
     /// loses patience.
     async fn stream(&self, asked: Asked, call: Call) -> Response<Body> {
         let until = Instant::now() + KEEP_ALIVE;
-        let respond = |params: &Params, events| events::respond(asked, params, events, self.edge.clone());
+        let respond = |params: &Params, events| {
+            events::respond(asked, asked.dialect, params, events, self.edge.clone())
+        };
         let mut reply = self.agent.clone().oneshot(call).boxed();
         let reply = match timeout_at(until, &mut reply).await {
             Ok(Ok(reply)) => reply,
@@ -260,7 +264,7 @@ fn version(query: &Query, params: &mut Params) -> Result<Option<Dialect>, Fault>
     };
     let unknown = || {
         let shown: String = said.chars().take(32).collect();
-        Fault::new(Reason::VersionNotSupported, format!("A2A {shown:?} is not spoken here: 1.0, or 0.3"))
+        Fault::new(Reason::VersionNotSupported, format!("A2A {shown:?} is not spoken here: 1.0 and 0.3 are"))
     };
     let dialect = Dialect::of_version(&said).ok_or_else(unknown)?;
     params.set(A2A_VERSION, HeaderValue::try_from(&*said).map_err(|_| unknown())?);

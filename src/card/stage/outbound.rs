@@ -15,8 +15,7 @@ use crate::a2a::{Binding, Call, Fault, Home, Operation, Reason, Reply, Stage};
 use crate::card::key::Key as PublicKey;
 use crate::card::rewrite::clear_name;
 use crate::card::{Base, MAX, attach_original, for_caller, original, signature};
-use crate::codec::schema::AGENT_CARD;
-use crate::codec::{self, Reading};
+use crate::codec;
 
 /// How cards are made ready for the agent of this pod.
 #[derive(Debug)]
@@ -112,7 +111,7 @@ impl Settings {
         }
         let verified = signature::verify(json, &self.keys).map_err(|refusal| refusal.to_string())?;
         tracing::debug!(key = verified.key, whole = verified.whole, "Card trusted");
-        let signed = codec::read(&AGENT_CARD, json, Reading::Reply, self.limit);
+        let signed = codec::v0_3::card::read(json, self.limit);
         let mut signed = signed.map_err(|error| error.to_string())?;
         attach_original(&mut signed, json);
         Ok(signed.into())

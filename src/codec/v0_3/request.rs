@@ -1,0 +1,106 @@
+//! What callers ask with.
+
+use super::super::Result;
+use super::super::tree::Node;
+use super::message::MESSAGE;
+use super::push;
+use super::shape::{Down, Odd, Rule, Shape, Spelling, Up, member, same};
+use super::task::STATES;
+
+pub(super) static SEND: Shape = Shape {
+    kind: None,
+    members: &[
+        same("message", Rule::Object(&MESSAGE)),
+        same("configuration", Rule::Object(&CONFIGURATION)),
+        same("metadata", Rule::Same),
+    ],
+    odd: None,
+};
+
+static CONFIGURATION: Shape = Shape {
+    kind: None,
+    members: &[
+        same("acceptedOutputModes", Rule::Same),
+        same("historyLength", Rule::Same),
+        member("pushNotificationConfig", "taskPushNotificationConfig", Rule::Object(&push::CONFIG)),
+    ],
+    odd: Some(&Odd {
+        names: &["blocking", "pushNotification"],
+        up: configuration_up,
+        down: configuration_down,
+    }),
+};
+
+/// A task, of which 1.0 takes the request's metadata only when it is given up.
+pub(super) static READ: Shape = Shape {
+    kind: None,
+    members: &[same("id", Rule::Same), same("historyLength", Rule::Same), member("metadata", "", Rule::Only)],
+    odd: Some(&NAMED),
+};
+
+pub(super) static CANCEL: Shape =
+    Shape { kind: None, members: &[same("id", Rule::Same), same("metadata", Rule::Same)], odd: Some(&NAMED) };
+
+/// Tasks page by page, as one SDK of 0.3 asks for them beyond the specification.
+pub(super) static LIST: Shape = Shape {
+    kind: None,
+    members: &[
+        member("context_id", "contextId", Rule::Same),
+        same("status", Rule::Word(&STATES)),
+        member("page_size", "pageSize", Rule::Same),
+        member("page_token", "pageToken", Rule::Same),
+        member("history_length", "historyLength", Rule::Same),
+        member("last_updated_after", "statusTimestampAfter", Rule::Time),
+        member("include_artifacts", "includeArtifacts", Rule::Same),
+    ],
+    odd: None,
+};
+
+/// Who asks for the extended card says nothing more.
+pub(super) static CARD: Shape = Shape { kind: None, members: &[], odd: None };
+
+/// HTTP+JSON names a task as a resource.
+static NAMED: Odd = Odd { names: &["name"], up: named_up, down: named_down };
+
+fn named_up(up: &mut Up<'_>) -> Result<()> {
+    if up.spelling == Spelling::Rest
+        && let Some(name) = up.v0_3.take_some("name")
+    {
+        let task = name.as_string().map(|name| push::resource(&name).0);
+        up.v1_0.push("id", Node::string(&task.unwrap_or_default()));
+    }
+    Ok(())
+}
+
+fn named_down(down: &mut Down<'_>) -> Result<()> {
+    if down.spelling == Spelling::Rest {
+        let task = down.v0_3.take("id");
+        let task = task.as_ref().and_then(Node::as_string).unwrap_or_default();
+        down.v0_3.push("name", Node::string(&push::name(&task, "")));
+    }
+    Ok(())
+}
+
+/// 0.3 says whether to wait, and waits if nothing is said; 1.0 says the opposite. That nothing was said is kept.
+fn configuration_up(up: &mut Up<'_>) -> Result<()> {
+    up.v0_3.rename("pushNotification", "pushNotificationConfig");
+    match up.v0_3.take_some("blocking") {
+        Some(blocking) if blocking.is_true() => up.v1_0.push("returnImmediately", Node::FALSE),
+        Some(blocking) if blocking == Node::FALSE => up.v1_0.push("returnImmediately", Node::TRUE),
+        Some(blocking) => return Err(blocking.other_type("true or false").within("blocking")),
+        None => up.kept.push("blocking", Node::NULL),
+    }
+    Ok(())
+}
+
+fn configuration_down(down: &mut Down<'_>) -> Result<()> {
+    if down.spelling == Spelling::Rest {
+        down.v0_3.rename("pushNotificationConfig", "pushNotification");
+    }
+    let at_once = down.v1_0.take("returnImmediately").is_some_and(|value| value.is_true());
+    let unsaid = down.kept.take("blocking").is_some_and(|kept| kept.is_null());
+    if at_once || !unsaid {
+        down.v0_3.push("blocking", Node::bool(!at_once));
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+module interop/shared
+
+go 1.24.4

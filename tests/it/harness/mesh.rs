@@ -261,8 +261,12 @@ impl Pair {
 
     /// The same, with an agent that speaks HTTP+JSON.
     pub(crate) async fn rest() -> Self {
-        let agent =
-            json!({"agents": [{"name": "currency", "url": null, "binding": "HTTP+JSON", "dialect": "1.0"}]});
+        Self::rest_of("1.0").await
+    }
+
+    /// The same, in that dialect.
+    pub(crate) async fn rest_of(dialect: &str) -> Self {
+        let agent = json!({"agents": [{"name": "currency", "url": null, "binding": "HTTP+JSON", "dialect": dialect}]});
         Self::with(json!({}), agent).await
     }
 

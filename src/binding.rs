@@ -7,6 +7,7 @@ pub mod grpc;
 mod inflate;
 pub mod jsonrpc;
 mod refusal;
+pub mod rest;
 pub mod v0_3;
 
 use std::sync::Arc;

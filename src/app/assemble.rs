@@ -15,7 +15,7 @@ use super::listeners::{Bound, Listeners};
 use crate::a2a::{Agent, Binding, Dialect};
 use crate::admin::Admin;
 use crate::binding::v0_3::callers;
-use crate::binding::{Edge, card, grpc, jsonrpc};
+use crate::binding::{Edge, card, grpc, jsonrpc, rest};
 use crate::card::key::Key;
 use crate::card::{Settled, stage};
 use crate::config::{self, Config, Listen, Source};
@@ -36,9 +36,9 @@ use crate::{inbound, outbound};
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const DNS_PORT: u16 = 53;
 /// What the local door serves, as cards say it.
-const LOCAL_BINDINGS: [Binding; 1] = [Binding::Jsonrpc];
+const LOCAL_BINDINGS: [Binding; 2] = [Binding::Jsonrpc, Binding::HttpJson];
 /// What the mesh door serves, as cards say it.
-const MESH_BINDINGS: [Binding; 2] = [Binding::Grpc, Binding::Jsonrpc];
+const MESH_BINDINGS: [Binding; 3] = [Binding::Grpc, Binding::Jsonrpc, Binding::HttpJson];
 
 /// What a sidecar is built from, beside its configuration.
 pub(super) struct Parts {
@@ -143,6 +143,7 @@ impl Parts {
             hosts: hosts(config),
             allowed_origins: config.outbound.allowed_origins.clone(),
             jsonrpc: jsonrpc::Server::new(edge.clone(), agent.clone()),
+            rest: rest::Server::new(edge.clone(), agent.clone()),
             card: self.card_server(config, &edge, agent),
             discovery: discovery.clone(),
             http: http1::Client::new(config.limits.connect),
@@ -158,7 +159,10 @@ impl Parts {
     ) -> Result<inbound::Door, StartError> {
         let edge = edges.of(Direction::Inbound);
         let http = http1::Client::new(config.limits.connect);
-        let clients = inbound::Clients { jsonrpc: jsonrpc::Client::new(http.clone(), edge.clone()) };
+        let clients = inbound::Clients {
+            jsonrpc: jsonrpc::Client::new(http.clone(), edge.clone()),
+            rest: rest::Client::new(http.clone(), edge.clone()),
+        };
         let neighbour = |agent: &config::AgentConfig| {
             let card = card::Client::new(http.clone(), agent.card.clone(), edge.clone(), self.clock.clone());
             let neighbour =
@@ -180,6 +184,7 @@ impl Parts {
             home: config.mesh.home(),
             grpc: grpc::Server::new(edge.clone(), agent.clone()),
             jsonrpc: jsonrpc::Server::new(edge.clone(), agent.clone()),
+            rest: rest::Server::new(edge.clone(), agent.clone()),
             card: self.card_server(config, &edge, agent),
             edge,
         })

@@ -45,6 +45,11 @@ pub(super) fn of(reply: Reply) -> Events {
     }
 }
 
+/// The fault of a stream that ends before it has begun.
+pub(super) fn empty() -> Fault {
+    Fault::new(Reason::StreamBroken, "the agent ended the stream without an event")
+}
+
 /// A response whose body is that stream.
 pub(super) fn respond(
     envelope: impl Envelope,
@@ -90,9 +95,7 @@ impl<E: Envelope> Writer<E> {
                     written
                 }
                 Some(Err(fault)) => Err(fault),
-                Some(Ok(Event::End(_))) | None if self.empty => {
-                    Err(Fault::new(Reason::StreamBroken, "the agent ended the stream without an event"))
-                }
+                Some(Ok(Event::End(_))) | None if self.empty => Err(empty()),
                 Some(Ok(Event::End(_))) | None => {
                     self.events = None;
                     Ok(())

@@ -44,13 +44,22 @@ pub fn write_foreign(fault: &Fault, error: &AgentError, out: &mut Vec<u8>) -> Re
         if is_listed {
             out.push(b',');
         }
-        write_detail("google.protobuf.Struct", out);
-        out.extend_from_slice(b",\"value\":{\"data\":");
-        write_value(data, out)?;
-        out.extend_from_slice(b"}}");
+        write_data(data, out)?;
     }
     out.push(b']');
     Ok(is_listed || error.data.is_some())
+}
+
+/// Writes what holds the data of an agent's error that is no list of details.
+///
+/// # Errors
+/// If the data is no `google.protobuf.Value`.
+pub fn write_data(data: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    write_detail("google.protobuf.Struct", out);
+    out.extend_from_slice(b",\"value\":{\"data\":");
+    write_value(data, out)?;
+    out.extend_from_slice(b"}}");
+    Ok(())
 }
 
 fn write_detail(name: &str, out: &mut Vec<u8>) {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, header};
 use hyper::body::Incoming;
 use tonic::body::Body;
 
 use super::Local;
 use crate::a2a::{DRAGOMAN_AGENT, Fault, Home, Name, Reason, host};
-use crate::binding::{Arrival, Edge, card, grpc, jsonrpc, refusal};
+use crate::binding::{Arrival, Edge, card, grpc, jsonrpc, refusal, rest};
 use crate::identity::SpiffeId;
 
 /// Answers peers.
@@ -22,6 +22,8 @@ pub struct Door {
     pub grpc: grpc::Server,
     /// JSON-RPC calls of peers without a sidecar.
     pub jsonrpc: jsonrpc::Server,
+    /// HTTP+JSON calls, of the same.
+    pub rest: rest::Server,
     /// Cards.
     pub card: card::Server,
     /// Where refusals are counted.
@@ -54,10 +56,8 @@ impl Door {
             }
             (&Method::POST, "/") => Box::pin(self.jsonrpc.serve(request, arrival)).await,
             (_, path) => {
-                let what = format!("nothing at {path}: gRPC, or JSON-RPC at /");
-                let fault = Fault::new(Reason::InvalidRequest, what);
-                self.edge.metrics.refused(self.edge.direction, &fault);
-                refusal(StatusCode::NOT_FOUND, &fault)
+                let path = path.strip_prefix('/').unwrap_or(path).to_owned();
+                Box::pin(self.rest.serve(&path, request, arrival)).await
             }
         }
     }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use tower::{ServiceExt as _, service_fn};
 
 use crate::a2a::{A2A_VERSION, Binding, Body, Call, Dialect, Fault, Operation, Params, Reason, Reply};
-use crate::binding::{card, jsonrpc, v0_3};
+use crate::binding::{card, jsonrpc, rest, v0_3};
 use crate::card::{Settled, Spot};
 use crate::codec::schema;
 use crate::codec::wire::{append, last_string};
@@ -30,6 +30,8 @@ pub struct Neighbour(Arc<Inner>);
 pub struct Clients {
     /// JSON-RPC, in both dialects.
     pub jsonrpc: jsonrpc::Client,
+    /// HTTP+JSON, in both dialects.
+    pub rest: rest::Client,
 }
 
 #[derive(Debug)]
@@ -125,7 +127,8 @@ impl Neighbour {
         }
         match spot.binding {
             Binding::Jsonrpc => self.0.clients.jsonrpc.send(call, spot).await,
-            Binding::Grpc | Binding::HttpJson => Err(Fault::new(Reason::UnsupportedOperation, "not yet")),
+            Binding::HttpJson => Box::pin(self.0.clients.rest.send(call, spot)).await,
+            Binding::Grpc => Err(Fault::new(Reason::UnsupportedOperation, "not yet")),
         }
     }
 

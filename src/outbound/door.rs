@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use serde_json::json;
 use tonic::body::Body;
@@ -10,7 +11,7 @@ use tonic::body::Body;
 use super::address::{Address, Hosts, NoAddress};
 use super::forward::forward;
 use crate::a2a::{Fault, Name, Reason};
-use crate::binding::{Arrival, Edge, card, grpc, jsonrpc, refusal};
+use crate::binding::{Arrival, Edge, card, grpc, jsonrpc, refusal, rest};
 use crate::discovery::Discovery;
 use crate::net::{discard, http1};
 
@@ -25,6 +26,8 @@ pub struct Door {
     pub allowed_origins: Vec<String>,
     /// JSON-RPC calls.
     pub jsonrpc: jsonrpc::Server,
+    /// HTTP+JSON calls.
+    pub rest: rest::Server,
     /// Cards.
     pub card: card::Server,
     /// What is known of other agents.
@@ -41,6 +44,8 @@ enum Destination {
     Card(card::Document, Arrival),
     Forward,
     Jsonrpc(Arrival),
+    /// With the path below the agent's base.
+    Rest(String, Arrival),
 }
 
 /// A request that is turned away, with the HTTP status that says so.
@@ -81,6 +86,7 @@ impl Door {
                 }
             },
             Ok(Destination::Jsonrpc(arrival)) => self.jsonrpc.serve(request, arrival).await,
+            Ok(Destination::Rest(path, arrival)) => Box::pin(self.rest.serve(&path, request, arrival)).await,
             Err(refused) => Box::pin(self.refuse(refused, request)).await,
         }
     }
@@ -104,14 +110,14 @@ impl Door {
     }
 
     /// Where a request goes, if it may go anywhere.
-    fn admit<B>(&self, request: &Request<B>, only: Option<&Name>) -> Result<Destination, Refusal> {
+    fn admit(&self, request: &Request<Incoming>, only: Option<&Name>) -> Result<Destination, Refusal> {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         let address = self.hosts.address(method, uri, request.version(), headers, only)?;
         self.guard(headers)?;
         match address {
             Address::Agents => Ok(Destination::Agents),
             Address::Forward(_) => Ok(Destination::Forward),
-            Address::Agent { name, rest, base } => self.agent(request, name, &rest, base),
+            Address::Agent { name, rest, base } => self.agent(request, name, rest, base),
         }
     }
 
@@ -132,18 +138,18 @@ impl Door {
         }
     }
 
-    fn agent<B>(
+    fn agent(
         &self,
-        request: &Request<B>,
+        request: &Request<Incoming>,
         agent: Name,
-        rest: &str,
+        rest: String,
         base: Arc<str>,
     ) -> Result<Destination, Refusal> {
         let arrival = Arrival { agent, peer: None, base: Some(base) };
-        if let Some(document) = card::Document::at(rest) {
+        if let Some(document) = card::Document::at(&rest) {
             return Ok(Destination::Card(document, arrival));
         }
-        match (request.method(), rest) {
+        match (request.method(), &*rest) {
             (&Method::POST, "") => {
                 must_be_json(request.headers())?;
                 Ok(Destination::Jsonrpc(arrival))
@@ -151,9 +157,15 @@ impl Door {
             (_, "") => Err(Refusal {
                 status: StatusCode::METHOD_NOT_ALLOWED,
                 reason: Reason::InvalidRequest,
-                message: "POST JSON-RPC here, or GET .well-known/agent-card.json below".to_owned(),
+                message: "POST JSON-RPC here; HTTP+JSON and .well-known/agent-card.json are below".to_owned(),
             }),
-            _ => Err(NoAddress::NotFound(request.uri().path().to_owned()).into()),
+            (method, _) => {
+                // Some operations are asked for without a word.
+                if method == Method::POST && !request.body().is_end_stream() {
+                    must_be_json(request.headers())?;
+                }
+                Ok(Destination::Rest(rest, arrival))
+            }
         }
     }
 

@@ -50,7 +50,9 @@ async fn a_card_says_that_the_callers_sidecar_is_the_agent() {
         served["supportedInterfaces"],
         json!([
             {"url": base, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
+            {"url": base, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"},
             {"url": base, "protocolBinding": "JSONRPC", "protocolVersion": "0.3"},
+            {"url": base, "protocolBinding": "HTTP+JSON", "protocolVersion": "0.3"},
         ])
     );
     assert_eq!(served["signatures"], Value::Null);
@@ -132,8 +134,8 @@ async fn an_extended_card_is_rewritten_like_the_public_one() {
     request.result(&card().to_string()).await;
     let answer = caller.answer().await.json();
     let interfaces = answer["result"]["supportedInterfaces"].as_array().unwrap();
-    assert_eq!(interfaces.len(), 2);
-    assert_eq!(interfaces[0]["url"], "http://localhost/agents/currency");
+    assert_eq!(interfaces.len(), 4);
+    assert!(interfaces.iter().all(|interface| interface["url"] == "http://localhost/agents/currency"));
     assert_eq!(answer["result"]["aFieldOfTomorrow"], json!({"exactly": 1.0}));
 }
 

@@ -45,6 +45,10 @@ mod material;
 mod operations;
 /// What callers do wrong, and whom they cannot reach.
 mod refusals;
+/// HTTP+JSON at both ends.
+mod rest;
+/// The same in 0.3.
+mod rest_v0_3;
 /// What is asked again elsewhere, and what never is.
 mod retries;
 /// The schema, the codec's table and the published tables, row by row.

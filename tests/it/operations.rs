@@ -6,7 +6,7 @@ use crate::harness::json::{canonical, member};
 use crate::harness::mesh::Pair;
 
 /// A message with a part of every kind, and numbers that a double does not tell apart.
-const MESSAGE: &str = r#"{
+pub(crate) const MESSAGE: &str = r#"{
     "tenant": "",
     "message": {
         "messageId": "m\u0000\"\\/ü\ud83d\ude00", "contextId": "", "role": "ROLE_USER",
@@ -28,7 +28,7 @@ const MESSAGE: &str = r#"{
     "futureMember": "kept"
 }"#;
 
-const TASK: &str = r#"{
+pub(crate) const TASK: &str = r#"{
     "id": "t", "contextId": "c",
     "status": {"state": "TASK_STATE_COMPLETED", "timestamp": "2026-01-02T03:04:05.678Z", "because": 7,
                "message": {"messageId": "m", "role": "ROLE_AGENT", "parts": [{"data": null}]}},
@@ -37,12 +37,12 @@ const TASK: &str = r#"{
     "metadata": {"n": 100000000000000000001}, "costs": {"usd": 0.10}
 }"#;
 
-const PUSH: &str = r#"{
+pub(crate) const PUSH: &str = r#"{
     "tenant": "x", "id": "p", "taskId": "t", "url": "https://h.example", "token": "",
     "authentication": {"scheme": "Bearer", "credentials": "c", "new": 1.0}, "new": null
 }"#;
 
-const CARD: &str = r#"{
+pub(crate) const CARD: &str = r#"{
     "name": "Currency", "description": "Changes money", "version": "1.0.0",
     "supportedInterfaces": [{"url": "http://h.example", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}],
     "capabilities": {"streaming": true, "extensions": [{"uri": "urn:x", "params": {"n": 1.0}}]},
@@ -78,7 +78,7 @@ fn single() -> [(&'static str, &'static str, String); 9] {
 }
 
 /// A card's interfaces are those of whoever serves it.
-fn without_interfaces(card: &str) -> BTreeMap<String, String> {
+pub(crate) fn without_interfaces(card: &str) -> BTreeMap<String, String> {
     let names = ["name", "description", "version", "capabilities", "defaultInputModes", "skills", "price"];
     names.into_iter().map(|name| (name.to_owned(), canonical(&member(card, name).unwrap()))).collect()
 }

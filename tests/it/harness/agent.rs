@@ -180,6 +180,11 @@ impl Received {
         self.answer("200 OK", "Content-Type: application/json\r\n", body.as_bytes()).await;
     }
 
+    /// Answers with a result that has no envelope.
+    pub(crate) async fn plain(self, result: &str) {
+        self.answer("200 OK", "Content-Type: application/a2a+json\r\n", result.as_bytes()).await;
+    }
+
     /// Answers with an error object.
     pub(crate) async fn error(self, error: &str) {
         let body = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, self.id());
@@ -211,7 +216,8 @@ impl Received {
 
     /// Begins to answer with a stream and these header lines.
     pub(crate) async fn stream_with(self, headers: &str) -> Events {
-        let id = self.id();
+        // Only JSON-RPC has one.
+        let id = if self.text().starts_with("{\"jsonrpc\"") { self.id() } else { String::new() };
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{headers}Transfer-Encoding: chunked\r\n\r\n"
         );
@@ -235,6 +241,11 @@ impl Events {
         let result = result.replace('\n', " ");
         let text = format!("data: {}\n\n", self.envelope(&format!(r#""result":{result}"#)));
         self.raw(text.as_bytes()).await.unwrap();
+    }
+
+    /// Sends an event without an envelope.
+    pub(crate) async fn plain(&mut self, data: &str) {
+        self.raw(format!("data: {}\n\n", data.replace('\n', " ")).as_bytes()).await.unwrap();
     }
 
     /// Sends an event with an error object.

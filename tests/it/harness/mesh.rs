@@ -251,11 +251,31 @@ impl Pair {
         let agent = Agent::start().await;
         let mut config = beside("currency", &agent.url());
         merge(&mut config, currency);
+        config["agents"][0]["url"] = agent.url().into();
         let currency = mesh.sidecar("currency", config).await;
         let mut config = known("currency", &[currency.inbound()]);
         merge(&mut config, planner);
         let planner = mesh.sidecar("planner", config).await;
         Self { mesh, planner, currency, agent }
+    }
+
+    /// The same, with an agent that speaks HTTP+JSON.
+    pub(crate) async fn rest() -> Self {
+        Self::rest_of("1.0").await
+    }
+
+    /// The same, in that dialect.
+    pub(crate) async fn rest_of(dialect: &str) -> Self {
+        let agent = json!({"agents": [{"name": "currency", "url": null, "binding": "HTTP+JSON", "dialect": dialect}]});
+        Self::with(json!({}), agent).await
+    }
+
+    /// Begins a request over HTTP, of which the path is below the agent's base.
+    pub(crate) async fn ask(&self, line: &str, body: &str) -> Client {
+        let (method, path) = line.split_once(' ').unwrap();
+        let mut client = Client::connect(self.planner.outbound).await;
+        client.request(&format!("{method} /agents/currency/{path}"), JSON, body).await;
+        client
     }
 
     /// Begins a call and waits until it has reached the agent.

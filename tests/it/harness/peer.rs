@@ -92,6 +92,14 @@ impl Peer {
         .await
     }
 
+    /// Asks for a path with that method, and with no body.
+    pub(crate) async fn ask(&self, method: &str, path: &str) -> Answer {
+        let request = Request::builder().method(method).uri(format!("https://{}{path}", self.authority));
+        let mut requests = self.requests.clone().ready().await.unwrap();
+        let (response, _) = requests.send_request(request.body(()).unwrap(), true).unwrap();
+        soon("an answer", async { answer(response.await.unwrap()).await }).await
+    }
+
     /// Posts a body to a path and does not wait for the answer.
     pub(crate) async fn open(
         &self,

@@ -3,6 +3,7 @@
 pub mod budget;
 mod gather;
 pub mod http1;
+pub mod http2;
 mod listen;
 pub mod peers;
 pub mod serve;

@@ -18,7 +18,8 @@ use super::{
 use crate::a2a::{self, Call, Event, Fault, Operation, Params, Reason, Reply};
 use crate::binding::Edge;
 use crate::identity::Pattern;
-use crate::net::peers::{Answer, Connection, Peers, Unanswered, Unreachable};
+use crate::net::http2::{Answer, Connection, Unanswered, Unreachable};
+use crate::net::peers::Peers;
 use crate::net::{BodyError, describe};
 use crate::tls::Refusal;
 

@@ -2,6 +2,7 @@
 
 pub mod budget;
 mod gather;
+pub mod h2c;
 pub mod http1;
 pub mod http2;
 mod listen;

@@ -191,6 +191,7 @@ struct Inner {
     violations: Vec<Violation>,
     agent_error: Option<AgentError>,
     http: Option<StatusCode>,
+    grpc: Option<Code>,
     retry_after: Option<Duration>,
     never_processed: bool,
     params: Params,
@@ -206,6 +207,7 @@ impl Fault {
             violations: Vec::new(),
             agent_error: None,
             http: None,
+            grpc: None,
             retry_after: None,
             never_processed: false,
             params: Params::default(),
@@ -232,6 +234,20 @@ impl Fault {
         let mut fault = Self::new(reason, message);
         fault.0.http = Some(status);
         Some(fault)
+    }
+
+    /// An agent's own error that it has said in gRPC under that status, and why: JSON-RPC has no codes for some of its
+    /// reasons.
+    pub fn of_agent_in_grpc(
+        error: AgentError,
+        message: impl Into<String>,
+        status: Code,
+        reason: Reason,
+    ) -> Self {
+        let mut fault = Self::of_agent(error, message);
+        fault.0.grpc = Some(status);
+        fault.0.reason = reason;
+        fault
     }
 
     /// Adds what only the operator is told.
@@ -307,6 +323,11 @@ impl Fault {
     /// The HTTP status that the agent itself answered with.
     pub fn http(&self) -> Option<StatusCode> {
         self.0.http
+    }
+
+    /// The gRPC status that the agent itself answered with.
+    pub fn grpc(&self) -> Option<Code> {
+        self.0.grpc
     }
 
     /// After what time trying again makes sense.

@@ -22,6 +22,7 @@ use crate::discovery::{self, Bounds, Discovery, Remote};
 use crate::drain::Drain;
 use crate::identity::{Clock, Pattern, PatternTemplate, State, TrustDomain};
 use crate::net::budget::Budget;
+use crate::net::h2c::Agents;
 use crate::net::http1;
 use crate::net::http2::Settings;
 use crate::net::peers::Peers;
@@ -57,19 +58,17 @@ impl Parts {
         let discovery = self.discovery(config);
         let tls = Tls::new(self.identity.clone(), self.clock.clone())
             .map_err(|error| StartError::Config(format!("TLS 1.3 cannot be set up: {error}")))?;
-        let window = u32::try_from(config.limits.stream_window).unwrap_or(u32::MAX >> 1);
         let half = config.limits.buffered / 2;
         let (requests, replies) = (Budget::new(half), Budget::new(half));
         let edges = Edges { limit: config.limits.message, requests, replies, metrics };
         let mut listeners = Listeners {
             addresses: super::Addresses::default(),
             tasks: Vec::new(),
-            http: Http::new(window),
+            http: Http::new(settings(config).stream_window),
             drain: self.drain.clone(),
         };
 
-        let settings = Settings { connect: config.limits.connect, stream_window: window };
-        let peers = Peers::new(tls.clone(), settings);
+        let peers = Peers::new(tls.clone(), settings(config));
         let bound = Bound::to(&config.outbound.listen)?;
         let door = Arc::new(self.outbound(config, &edges, &discovery, peers, &bound.addresses)?);
         listeners.outbound(bound, &door, None);
@@ -158,7 +157,10 @@ impl Parts {
     ) -> Result<inbound::Door, StartError> {
         let edge = edges.of(Direction::Inbound);
         let http = http1::Client::new(config.limits.connect);
-        let clients = inbound::Clients { jsonrpc: jsonrpc::Client::new(http.clone(), edge.clone()) };
+        let clients = inbound::Clients {
+            jsonrpc: jsonrpc::Client::new(http.clone(), edge.clone()),
+            grpc: grpc::PlainClient::new(Agents::new(settings(config)), edge.clone()),
+        };
         let neighbour = |agent: &config::AgentConfig| {
             let card = card::Client::new(http.clone(), agent.card.clone(), edge.clone(), self.clock.clone());
             let neighbour =
@@ -238,6 +240,12 @@ fn cards(config: &Config, listener: &[SocketAddr]) -> Result<stage::Settings, St
         max_age: config.cards.max_age,
         limit: config.limits.message,
     })
+}
+
+/// How HTTP/2 is spoken everywhere.
+fn settings(config: &Config) -> Settings {
+    let stream_window = u32::try_from(config.limits.stream_window).unwrap_or(u32::MAX >> 1);
+    Settings { connect: config.limits.connect, stream_window }
 }
 
 fn limits(config: &Config) -> Limits {

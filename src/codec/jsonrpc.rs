@@ -288,18 +288,36 @@ pub fn write_fault(id: &Id, fault: &Fault, out: &mut Vec<u8>) -> Result<()> {
         .map_err(|_| Cause::Wire("no number"))?;
     write_string(out, fault.message());
     match fault.agent_error() {
-        Some(AgentError { data: None, .. }) => {}
         Some(AgentError { data: Some(data), .. }) => {
             out.extend_from_slice(b",\"data\":");
+            let start = out.len();
             write_value(data, out)?;
+            if fault.grpc().is_some() {
+                name_reason(fault, start, out);
+            }
         }
-        None => {
+        Some(_) if fault.grpc().is_none() => {}
+        _ => {
             out.extend_from_slice(b",\"data\":");
             write_details(fault, out);
         }
     }
     out.extend_from_slice(b"}}");
     Ok(())
+}
+
+/// Puts the reason before the details that an agent gave in gRPC and that begin at `start`, if they do not name it: gRPC
+/// has said it by the status.
+fn name_reason(fault: &Fault, start: usize, out: &mut Vec<u8>) {
+    let Some(details @ [b'[', ..]) = out.get(start..) else { return };
+    let row = fault.row();
+    let named = format!("\"reason\":\"{}\",\"domain\":\"{}\"", row.name, row.domain);
+    if memchr::memmem::find(details, named.as_bytes()).is_none() {
+        let mut info = vec![b'['];
+        write_error_info(fault, &mut info);
+        info.push(b',');
+        out.splice(start..=start, info);
+    }
 }
 
 fn begin(id: &Id, out: &mut Vec<u8>) {
@@ -309,12 +327,8 @@ fn begin(id: &Id, out: &mut Vec<u8>) {
 
 /// The details of a fault as a list of `google.rpc` messages in ProtoJSON.
 fn write_details(fault: &Fault, out: &mut Vec<u8>) {
-    let row = fault.row();
     out.push(b'[');
-    write_detail("google.rpc.ErrorInfo", out);
-    write_member("reason", row.name, out);
-    write_member("domain", row.domain, out);
-    out.push(b'}');
+    write_error_info(fault, out);
     if !fault.violations().is_empty() {
         out.push(b',');
         write_detail("google.rpc.BadRequest", out);
@@ -334,6 +348,14 @@ fn write_details(fault: &Fault, out: &mut Vec<u8>) {
         out.push(b'}');
     }
     out.push(b']');
+}
+
+fn write_error_info(fault: &Fault, out: &mut Vec<u8>) {
+    let row = fault.row();
+    write_detail("google.rpc.ErrorInfo", out);
+    write_member("reason", row.name, out);
+    write_member("domain", row.domain, out);
+    out.push(b'}');
 }
 
 fn write_detail(name: &str, out: &mut Vec<u8>) {
@@ -415,6 +437,27 @@ mod tests {
             let mut out = Vec::new();
             write_fault(&Id("1".into()), &fault, &mut out).unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_an_agent_said_in_grpc_has_its_reason_first() {
+        let own = r#"{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"TASK_NOT_FOUND","domain":"a2a-protocol.org"}"#;
+        let other = r#"{"@type":"x/a.B","value":""}"#;
+        for (data, written) in [
+            (None, format!("[{own}]")),
+            (Some(format!("[{other}]")), format!("[{own},{other}]")),
+            (Some(format!("[{other},{own}]")), format!("[{other},{own}]")),
+        ] {
+            let data = data.map(|text| read_value(&mut Scanner::new(&text), LIMIT).unwrap().into());
+            let error = AgentError { code: -32001, data };
+            let fault = Fault::of_agent_in_grpc(error, "no", tonic::Code::NotFound, Reason::TaskNotFound);
+            let mut out = Vec::new();
+            write_fault(&Id("1".into()), &fault, &mut out).unwrap();
+            let expected = format!(
+                r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":-32001,"message":"no","data":{written}}}}}"#
+            );
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
     }
 

@@ -9,7 +9,7 @@ use http::HeaderValue;
 use tokio::time::{Instant, timeout};
 
 use crate::a2a::{A2A_VERSION, Binding, Body, Call, Fault, Operation, Params, Reason, Reply};
-use crate::binding::{card, jsonrpc};
+use crate::binding::{card, grpc, jsonrpc};
 use crate::card::{Settled, Spot};
 use crate::codec::schema;
 use crate::codec::wire::{append, last_string};
@@ -28,6 +28,8 @@ pub struct Neighbour(Arc<Inner>);
 pub struct Clients {
     /// JSON-RPC, in both dialects.
     pub jsonrpc: jsonrpc::Client,
+    /// gRPC.
+    pub grpc: grpc::PlainClient,
 }
 
 #[derive(Debug)]
@@ -74,7 +76,8 @@ impl Neighbour {
         }
         match spot.binding {
             Binding::Jsonrpc => self.0.clients.jsonrpc.send(call, spot).await,
-            Binding::Grpc | Binding::HttpJson => Err(Fault::new(Reason::UnsupportedOperation, "not yet")),
+            Binding::Grpc => self.0.clients.grpc.send(&call, &spot.url).await,
+            Binding::HttpJson => Err(Fault::new(Reason::UnsupportedOperation, "not yet")),
         }
     }
 

@@ -13,7 +13,6 @@ use super::Card;
 use super::cache::{Cache, Key};
 use crate::a2a::{Binding, Call, Fault, Home, Operation, Reason, Reply, Stage};
 use crate::card::key::Key as PublicKey;
-use crate::card::rewrite::clear_name;
 use crate::card::{Base, MAX, attach_original, for_caller, original, signature};
 use crate::codec::schema::AGENT_CARD;
 use crate::codec::{self, Reading};
@@ -78,7 +77,7 @@ impl Settings {
             self.fetch(inner, call).await?
         };
         let url = base.unwrap_or_else(|| {
-            format!("http://{}/agents/{}", self.listener, clear_name(&agent, &self.home)).into()
+            format!("http://{}/agents/{}", self.listener, agent.clear_at(&self.home)).into()
         });
         let base = Base { url: &url, grpc: &self.listener, agent: &agent, home: &self.home };
         let unreadable = |error: codec::Error| error.of_reply();

@@ -37,7 +37,7 @@ use crate::{inbound, outbound};
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const DNS_PORT: u16 = 53;
 /// What the local door serves, as cards say it.
-const LOCAL_BINDINGS: [Binding; 1] = [Binding::Jsonrpc];
+const LOCAL_BINDINGS: [Binding; 2] = [Binding::Jsonrpc, Binding::Grpc];
 /// What the mesh door serves, as cards say it.
 const MESH_BINDINGS: [Binding; 2] = [Binding::Grpc, Binding::Jsonrpc];
 
@@ -141,6 +141,7 @@ impl Parts {
         Ok(outbound::Door {
             hosts: hosts(config),
             allowed_origins: config.outbound.allowed_origins.clone(),
+            grpc: grpc::Server::new(edge.clone(), agent.clone()),
             jsonrpc: jsonrpc::Server::new(edge.clone(), agent.clone()),
             card: self.card_server(config, &edge, agent),
             discovery: discovery.clone(),

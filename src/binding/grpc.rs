@@ -14,7 +14,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 pub use client::{Client, PlainClient};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
-pub use server::{Server, refuse};
+pub use server::{Back, Routed, Server, refuse};
 
 use crate::a2a::Operation;
 

@@ -182,6 +182,7 @@ impl Parts {
             local,
             home: config.mesh.home(),
             grpc: grpc::Server::new(edge.clone(), agent.clone()),
+            services: grpc::Services::new(self.drain.clone())?,
             jsonrpc: jsonrpc::Server::new(edge.clone(), agent.clone()),
             card: self.card_server(config, &edge, agent),
             edge,

@@ -6,6 +6,7 @@ mod exchange;
 mod messages;
 mod replies;
 mod server;
+mod services;
 mod status;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub use client::{Client, PlainClient};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
 pub use server::{Back, Routed, Server, refuse};
+pub use services::{Services, Undescribed};
 
 use crate::a2a::Operation;
 

@@ -133,6 +133,29 @@ mod tests {
         assert_eq!(connections, [0, 0, 1, 1]);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_agent_is_not_pinged() {
+        const PREFACE: usize = 24;
+        const HEAD: usize = 9;
+        const PING: u8 = 6;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let agents = Agents::new(SETTINGS);
+        let _connection = agents.connection(&url).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(240)).await;
+        stream.readable().await.unwrap();
+        let mut bytes = [0; 4096];
+        let length = stream.try_read(&mut bytes).unwrap();
+        let mut frames = &bytes[PREFACE..length];
+        assert!(!frames.is_empty());
+        while let Some(head) = frames.first_chunk::<HEAD>() {
+            assert_ne!(head[3], PING);
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            frames = &frames[HEAD + usize::try_from(length).unwrap()..];
+        }
+    }
+
     #[tokio::test]
     async fn nobody_at_home_is_told() {
         let (url, _, serving) = agent(1).await;

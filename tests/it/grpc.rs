@@ -16,6 +16,8 @@ mod agents;
 mod errors;
 /// Every way in which a gRPC caller names an agent.
 mod routing;
+/// Health and reflection at the mesh door.
+mod services;
 /// Tenants there and back.
 mod tenants;
 

@@ -213,6 +213,22 @@ async fn an_agent_that_closes_its_connection_is_called_on_another_one() {
 }
 
 #[tokio::test]
+async fn a_call_that_the_agent_has_surely_not_looked_at_is_sent_once_more() {
+    let mut house = House::start().await;
+    let mut caller = house.planner.begin("currency", SEND, &say("x")).await;
+    house.agent.request().await.respond.send_reset(h2::Reason::REFUSED_STREAM);
+    house.agent.request().await.message(&reply(Operation::SendMessage, &message("second")));
+    assert!(caller.answer().await.result().contains("second"));
+
+    let mut caller = house.planner.begin("currency", SEND, &say("x")).await;
+    for _ in 0..2 {
+        house.agent.request().await.respond.send_reset(h2::Reason::REFUSED_STREAM);
+    }
+    assert_eq!(caller.answer().await.reason(), "AGENT_UNREACHABLE");
+    assert!(!house.agent.was_asked());
+}
+
+#[tokio::test]
 async fn an_agent_that_is_gone_was_not_asked_and_is_found_again_when_it_is_back() {
     let House { mesh, planner, agent, .. } = &mut House::start().await;
     let address = agent.address;

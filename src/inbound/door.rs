@@ -35,7 +35,7 @@ impl Door {
     pub async fn serve(self: Arc<Self>, request: Request<Incoming>, peer: SpiffeId) -> Response<Body> {
         let is_grpc = grpc::Server::recognizes(request.headers());
         let agent = self.agent(&request);
-        if is_grpc && self.services.recognize(request.uri().path()) {
+        if is_grpc && self.services.recognizes(request.uri().path()) {
             // It takes a verified peer, and no agent; but who asks for another one is at the wrong address.
             let elsewhere = agent.is_err() && is_of_mesh(authority(request.uri(), request.headers()));
             if !elsewhere {

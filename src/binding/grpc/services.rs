@@ -80,7 +80,7 @@ impl Services {
     }
 
     /// Whether a request asks about this server, by its path.
-    pub fn recognize(&self, path: &str) -> bool {
+    pub fn recognizes(&self, path: &str) -> bool {
         self.at(path).is_some()
     }
 
@@ -188,10 +188,10 @@ mod tests {
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
             "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         ] {
-            assert!(services.recognize(path), "{path}");
+            assert!(services.recognizes(path), "{path}");
         }
         for path in ["/lf.a2a.v1.A2AService/GetTask", "/grpc.health.v1.Healthy/Check", "/", ""] {
-            assert!(!services.recognize(path), "{path}");
+            assert!(!services.recognizes(path), "{path}");
         }
         assert!(super::super::SERVICE.trim_matches('/') == A2A_SERVICE);
     }

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::assemble::Parts;
+use crate::binding::grpc;
 use crate::config::Config;
 use crate::drain::{Trigger, drain};
 use crate::identity::{self, Clock, State, files};
@@ -51,6 +52,9 @@ pub enum StartError {
     /// A socket.
     #[error(transparent)]
     Listen(#[from] io::Error),
+    /// What is compiled in.
+    #[error(transparent)]
+    Undescribed(#[from] grpc::Undescribed),
     /// A part of the configuration that this version cannot do.
     #[error("{0} is not supported by this version")]
     Unsupported(&'static str),

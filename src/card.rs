@@ -15,8 +15,8 @@ pub mod stage;
 pub use local::{Settled, Spot};
 pub use rewrite::{Base, MeshAddress, for_caller, for_mesh};
 
+use crate::codec;
 use crate::codec::wire::{self, Fields};
-use crate::codec::{self, Cause};
 
 /// Beside the fields of a card between sidecars: its JSON text as the agent sent it (`bytes`), for who wants to see it,
 /// and because its signatures cover nothing else.
@@ -55,29 +55,4 @@ pub fn original(card: &[u8]) -> Result<Option<&str>> {
 /// Puts the JSON text that the agent sent beside a card.
 pub fn attach_original(card: &mut Vec<u8>, json: &str) {
     wire::append(card, ORIGINAL, json.as_bytes());
-}
-
-/// Goes over the fields of a message once: `edit` writes something else in a field's place, or says that it stays.
-fn edit(
-    message: &[u8],
-    mut edit: impl FnMut(&wire::Field<'_>, &mut Vec<u8>) -> Result<Edit>,
-) -> Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(message.len() + 256);
-    for field in Fields::new(message) {
-        let field = field?;
-        if edit(&field, &mut out)? == Edit::Keep {
-            let span = message.get(field.span).ok_or(Cause::Wire("cut off within a field"))?;
-            out.extend_from_slice(span);
-        }
-    }
-    Ok(out)
-}
-
-/// What becomes of a field.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Edit {
-    /// It goes, or something was written in its place.
-    Done,
-    /// It stays as it is.
-    Keep,
 }

@@ -2,7 +2,9 @@
 
 pub mod budget;
 mod gather;
+pub mod h2c;
 pub mod http1;
+pub mod http2;
 mod listen;
 pub mod peers;
 pub mod serve;

@@ -5,6 +5,8 @@ mod door;
 mod expected;
 mod forward;
 mod mesh;
+mod route;
+mod tenant;
 
 pub use address::{Address, Hosts, NoAddress};
 pub use door::Door;

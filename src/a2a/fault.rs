@@ -120,11 +120,11 @@ pub const TABLE: [Row; 28] = {
         own(R::Unauthenticated, "UNAUTHENTICATED", Code::Unauthenticated, S::UNAUTHORIZED),
 
         a2a(R::TaskNotFound, "TASK_NOT_FOUND", -32001, Code::NotFound, S::NOT_FOUND),
-        a2a(R::TaskNotCancelable, "TASK_NOT_CANCELABLE", -32002, Code::FailedPrecondition, S::CONFLICT),
+        a2a(R::TaskNotCancelable, "TASK_NOT_CANCELABLE", -32002, Code::FailedPrecondition, S::BAD_REQUEST),
         a2a(R::PushNotificationNotSupported, "PUSH_NOTIFICATION_NOT_SUPPORTED", -32003, Code::FailedPrecondition, S::BAD_REQUEST),
         a2a(R::UnsupportedOperation, "UNSUPPORTED_OPERATION", -32004, Code::FailedPrecondition, S::BAD_REQUEST),
-        a2a(R::ContentTypeNotSupported, "CONTENT_TYPE_NOT_SUPPORTED", -32005, Code::InvalidArgument, S::UNSUPPORTED_MEDIA_TYPE),
-        a2a(R::InvalidAgentResponse, "INVALID_AGENT_RESPONSE", -32006, Code::Internal, S::BAD_GATEWAY),
+        a2a(R::ContentTypeNotSupported, "CONTENT_TYPE_NOT_SUPPORTED", -32005, Code::InvalidArgument, S::BAD_REQUEST),
+        a2a(R::InvalidAgentResponse, "INVALID_AGENT_RESPONSE", -32006, Code::Internal, S::INTERNAL_SERVER_ERROR),
         a2a(R::ExtendedAgentCardNotConfigured, "EXTENDED_AGENT_CARD_NOT_CONFIGURED", -32007, Code::FailedPrecondition, S::BAD_REQUEST),
         a2a(R::ExtensionSupportRequired, "EXTENSION_SUPPORT_REQUIRED", -32008, Code::FailedPrecondition, S::BAD_REQUEST),
         a2a(R::VersionNotSupported, "VERSION_NOT_SUPPORTED", -32009, Code::FailedPrecondition, S::BAD_REQUEST),
@@ -193,6 +193,7 @@ struct Inner {
     violations: Vec<Violation>,
     agent_error: Option<AgentError>,
     http: Option<StatusCode>,
+    grpc: Option<Code>,
     retry_after: Option<Duration>,
     never_processed: bool,
     params: Params,
@@ -208,6 +209,7 @@ impl Fault {
             violations: Vec::new(),
             agent_error: None,
             http: None,
+            grpc: None,
             retry_after: None,
             never_processed: false,
             params: Params::default(),
@@ -234,6 +236,20 @@ impl Fault {
         let mut fault = Self::new(reason, message);
         fault.0.http = Some(status);
         Some(fault)
+    }
+
+    /// An agent's own error that it has said in gRPC under that status, and why: JSON-RPC has no codes for some of its
+    /// reasons.
+    pub fn of_agent_in_grpc(
+        error: AgentError,
+        message: impl Into<String>,
+        status: Code,
+        reason: Reason,
+    ) -> Self {
+        let mut fault = Self::of_agent(error, message);
+        fault.0.grpc = Some(status);
+        fault.0.reason = reason;
+        fault
     }
 
     /// Adds what only the operator is told.
@@ -309,6 +325,11 @@ impl Fault {
     /// The HTTP status that the agent itself answered with.
     pub fn http(&self) -> Option<StatusCode> {
         self.0.http
+    }
+
+    /// The gRPC status that the agent itself answered with.
+    pub fn grpc(&self) -> Option<Code> {
+        self.0.grpc
     }
 
     /// After what time trying again makes sense.

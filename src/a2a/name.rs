@@ -91,6 +91,12 @@ impl Name {
         format!("{}.a2a", self.full)
     }
 
+    /// The shortest form that means this agent in every namespace of `home`'s mesh: `agent.namespace`, or the full name if
+    /// the agent is in another mesh.
+    pub fn clear_at(&self, home: &Home) -> &str {
+        if self.mesh() == home.mesh { &self.full[..self.second] } else { &self.full }
+    }
+
     /// The shortest form that means this agent to a reader at `home`.
     pub fn relative_to(&self, home: &Home) -> &str {
         if self.mesh() != home.mesh {
@@ -176,8 +182,10 @@ mod tests {
     fn a_name_is_shortened_only_as_far_as_it_stays_clear() {
         let elsewhere = Name::parse("currency.bank", &home()).unwrap();
         assert_eq!(elsewhere.relative_to(&home()), "currency.bank");
+        assert_eq!(Name::parse("currency", &home()).unwrap().clear_at(&home()), "currency.travel");
         let abroad = Name::parse("currency.travel.west", &home()).unwrap();
         assert_eq!(abroad.relative_to(&home()), "currency.travel.west");
+        assert_eq!(abroad.clear_at(&home()), "currency.travel.west");
     }
 
     #[test]

@@ -23,8 +23,10 @@ use crate::discovery::{self, Bounds, Discovery, Remote};
 use crate::drain::Drain;
 use crate::identity::{Clock, Pattern, PatternTemplate, State, TrustDomain};
 use crate::net::budget::Budget;
+use crate::net::h2c::Agents;
 use crate::net::http1;
-use crate::net::peers::{Peers, Settings};
+use crate::net::http2::Settings;
+use crate::net::peers::Peers;
 use crate::net::serve::Http;
 use crate::policy::limit::{Limits, limit};
 use crate::policy::rules::{Rule, Rules};
@@ -36,7 +38,7 @@ use crate::{inbound, outbound};
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const DNS_PORT: u16 = 53;
 /// What the local door serves, as cards say it.
-const LOCAL_BINDINGS: [Binding; 2] = [Binding::Jsonrpc, Binding::HttpJson];
+const LOCAL_BINDINGS: [Binding; 3] = [Binding::Jsonrpc, Binding::HttpJson, Binding::Grpc];
 /// What the mesh door serves, as cards say it.
 const MESH_BINDINGS: [Binding; 3] = [Binding::Grpc, Binding::Jsonrpc, Binding::HttpJson];
 
@@ -57,19 +59,17 @@ impl Parts {
         let discovery = self.discovery(config);
         let tls = Tls::new(self.identity.clone(), self.clock.clone())
             .map_err(|error| StartError::Config(format!("TLS 1.3 cannot be set up: {error}")))?;
-        let window = u32::try_from(config.limits.stream_window).unwrap_or(u32::MAX >> 1);
         let half = config.limits.buffered / 2;
         let (requests, replies) = (Budget::new(half), Budget::new(half));
         let edges = Edges { limit: config.limits.message, requests, replies, metrics };
         let mut listeners = Listeners {
             addresses: super::Addresses::default(),
             tasks: Vec::new(),
-            http: Http::new(window),
+            http: Http::new(settings(config).stream_window),
             drain: self.drain.clone(),
         };
 
-        let settings = Settings { connect: config.limits.connect, stream_window: window };
-        let peers = Peers::new(tls.clone(), settings);
+        let peers = Peers::new(tls.clone(), settings(config));
         let bound = Bound::to(&config.outbound.listen)?;
         let door = Arc::new(self.outbound(config, &edges, &discovery, peers, &bound.addresses)?);
         listeners.outbound(bound, &door, None);
@@ -142,6 +142,7 @@ impl Parts {
         Ok(outbound::Door {
             hosts: hosts(config),
             allowed_origins: config.outbound.allowed_origins.clone(),
+            grpc: grpc::Server::new(edge.clone(), agent.clone()),
             jsonrpc: jsonrpc::Server::new(edge.clone(), agent.clone()),
             rest: rest::Server::new(edge.clone(), agent.clone()),
             card: self.card_server(config, &edge, agent),
@@ -162,6 +163,7 @@ impl Parts {
         let clients = inbound::Clients {
             jsonrpc: jsonrpc::Client::new(http.clone(), edge.clone()),
             rest: rest::Client::new(http.clone(), edge.clone()),
+            grpc: grpc::PlainClient::new(Agents::new(settings(config)), edge.clone()),
         };
         let neighbour = |agent: &config::AgentConfig| {
             let card = card::Client::new(http.clone(), agent.card.clone(), edge.clone(), self.clock.clone());
@@ -183,6 +185,7 @@ impl Parts {
             local,
             home: config.mesh.home(),
             grpc: grpc::Server::new(edge.clone(), agent.clone()),
+            services: grpc::Services::new(self.drain.clone())?,
             jsonrpc: jsonrpc::Server::new(edge.clone(), agent.clone()),
             rest: rest::Server::new(edge.clone(), agent.clone()),
             card: self.card_server(config, &edge, agent),
@@ -243,6 +246,12 @@ fn cards(config: &Config, listener: &[SocketAddr]) -> Result<stage::Settings, St
         max_age: config.cards.max_age,
         limit: config.limits.message,
     })
+}
+
+/// How HTTP/2 is spoken everywhere.
+fn settings(config: &Config) -> Settings {
+    let stream_window = u32::try_from(config.limits.stream_window).unwrap_or(u32::MAX >> 1);
+    Settings { connect: config.limits.connect, stream_window }
 }
 
 fn limits(config: &Config) -> Limits {

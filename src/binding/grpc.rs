@@ -1,18 +1,22 @@
 //! A2A over gRPC (specification §10): canonical bytes as they are, in gRPC's frames.
 
 mod client;
+mod details;
+mod exchange;
 mod messages;
 mod replies;
 mod server;
+mod services;
 mod status;
 
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-pub use client::Client;
+pub use client::{Client, PlainClient};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
-pub use server::{Server, refuse};
+pub use server::{Back, Routed, Server, refuse};
+pub use services::{Services, Undescribed};
 
 use crate::a2a::Operation;
 

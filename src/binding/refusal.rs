@@ -51,6 +51,9 @@ pub(super) fn status(fault: &Fault, dialect: Dialect) -> StatusCode {
             StatusCode::NOT_IMPLEMENTED
         }
         (Dialect::V0_3, Reason::ExtendedAgentCardNotConfigured) => StatusCode::NOT_FOUND,
+        (Dialect::V0_3, Reason::TaskNotCancelable) => StatusCode::CONFLICT,
+        (Dialect::V0_3, Reason::ContentTypeNotSupported) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        (Dialect::V0_3, Reason::InvalidAgentResponse) => StatusCode::BAD_GATEWAY,
         _ => fault.row().http,
     }
 }
@@ -95,7 +98,7 @@ fn write(status: StatusCode, fault: &Fault, dialect: Dialect, out: &mut Vec<u8>)
             out.extend_from_slice(b"{\"error\":{\"code\":");
             number(out, status.as_u16().into());
             out.extend_from_slice(b",\"status\":");
-            write_string(out, &name(fault.row().grpc));
+            write_string(out, &name(fault.grpc().unwrap_or(fault.row().grpc)));
             out.extend_from_slice(b",\"message\":");
             write_string(out, fault.message());
             out.extend_from_slice(b",\"details\":");

@@ -1,10 +1,10 @@
 //! What a card says about where its agent is: for peers, the mesh address; for the agent's neighbour in this pod, this
 //! sidecar.
 
-use super::{Edit, ORIGINAL, Result, edit, field, original, security};
+use super::{ORIGINAL, Result, field, original, security};
 use crate::a2a::{Binding, Dialect, Home, Name};
 use crate::codec::schema::AGENT_CARD;
-use crate::codec::wire::{Fields, append, last_string};
+use crate::codec::wire::{Edit, Fields, append, edit, last_string};
 use crate::codec::{self, CARRIED};
 
 /// What 0.3 says elsewhere than 1.0; cards for both have both.
@@ -48,17 +48,8 @@ pub struct MeshAddress {
 impl Base<'_> {
     /// The routing identifier by which gRPC callers name the agent, and its own tenant behind it.
     fn tenant(&self, own: &str) -> String {
-        let name = clear_name(self.agent, self.home);
-        if own.is_empty() { name } else { format!("{name}/{own}") }
-    }
-}
-
-/// `agent.namespace`, or the full name if the agent is in another mesh: clear in every namespace.
-pub(super) fn clear_name(agent: &Name, home: &Home) -> String {
-    if agent.mesh() == home.mesh {
-        format!("{}.{}", agent.agent(), agent.namespace())
-    } else {
-        agent.to_string()
+        let name = self.agent.clear_at(self.home);
+        if own.is_empty() { name.to_owned() } else { format!("{name}/{own}") }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Mutual TLS in the security requirements of a card. They are a list of which one must be met, so it goes into each, or
 //! a caller could think that it does without; and it comes out of each again where the mesh takes care of it.
 
-use super::{Edit, MTLS_SCHEME, Result, edit, field};
-use crate::codec::wire::{append, last_string};
+use super::{MTLS_SCHEME, Result, field};
+use crate::codec::wire::{Edit, append, edit, last_string};
 
 /// In a map entry.
 const KEY: u32 = 1;

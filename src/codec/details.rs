@@ -29,6 +29,34 @@ pub fn write_details(fault: &Fault, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
+/// Writes the data of an agent's error in the dialect that it came in: exactly as it was, but for an error that it told in
+/// gRPC, whose reason may be in the status alone. Whether there is any.
+///
+/// # Errors
+/// If the data is no `google.protobuf.Value`.
+pub fn write_own(fault: &Fault, error: &AgentError, out: &mut Vec<u8>) -> Result<bool> {
+    let Some(data) = &error.data else { return Ok(false) };
+    let start = out.len();
+    write_value(data, out)?;
+    if fault.grpc().is_some() {
+        name_reason(fault, start, out);
+    }
+    Ok(true)
+}
+
+/// Puts the reason before the details that begin at `start`, if they do not name it.
+fn name_reason(fault: &Fault, start: usize, out: &mut Vec<u8>) {
+    let Some(details @ [b'[', ..]) = out.get(start..) else { return };
+    let row = fault.row();
+    let named = format!("\"reason\":\"{}\",\"domain\":\"{}\"", row.name, row.domain);
+    if memchr::memmem::find(details, named.as_bytes()).is_none() {
+        let mut info = vec![b'['];
+        write_error_info(row, None, &mut info);
+        info.push(b',');
+        out.splice(start..=start, info);
+    }
+}
+
 /// Writes the details of an agent's error that came in another dialect as a list: what its code means, and its data,
 /// whatever that is. Whether there are any.
 ///

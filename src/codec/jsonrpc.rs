@@ -8,9 +8,9 @@ use std::io::Write as _;
 
 use bytes::Bytes;
 
-use super::details::{write_details, write_foreign};
+use super::details::{write_details, write_foreign, write_own};
 use super::text::{Scanner, write_string};
-use super::{Cause, Error, Form, Result, read_value, v0_3, write_value};
+use super::{Cause, Error, Form, Result, read_value, v0_3};
 use crate::a2a::{AgentError, DRAGOMAN_DOMAIN, Dialect, Fault, Operation, Reason};
 
 /// The most bytes that an id may have; it is kept as long as its call.
@@ -347,28 +347,29 @@ pub fn write_fault(id: &Id, dialect: Dialect, fault: &Fault, out: &mut Vec<u8>) 
     } else {
         write_string(out, fault.message());
     }
-    match (fault.agent_error(), dialect) {
-        (Some(error), _) if error.dialect == dialect => {
-            if let Some(data) = &error.data {
-                out.extend_from_slice(b",\"data\":");
-                write_value(data, out)?;
-            }
-        }
-        (_, Dialect::V0_3) => {}
-        (Some(error), Dialect::V1_0) => {
-            let start = out.len();
-            out.extend_from_slice(b",\"data\":");
-            if !write_foreign(fault, error, out)? {
-                out.truncate(start);
-            }
-        }
-        (None, Dialect::V1_0) => {
-            out.extend_from_slice(b",\"data\":");
-            write_details(fault, out);
-        }
+    let start = out.len();
+    out.extend_from_slice(b",\"data\":");
+    let written = match (fault.agent_error(), dialect) {
+        (Some(AgentError { data: None, .. }), _) if fault.grpc().is_some() => details(dialect, fault, out),
+        (Some(error), _) if error.dialect == dialect => write_own(fault, error, out)?,
+        (Some(error), Dialect::V1_0) => write_foreign(fault, error, out)?,
+        (Some(_), Dialect::V0_3) => false,
+        (None, _) => details(dialect, fault, out),
+    };
+    if !written {
+        out.truncate(start);
     }
     out.extend_from_slice(b"}}");
     Ok(())
+}
+
+/// Writes the details of a fault, which only 1.0 has; whether it did.
+fn details(dialect: Dialect, fault: &Fault, out: &mut Vec<u8>) -> bool {
+    let has_details = dialect == Dialect::V1_0;
+    if has_details {
+        write_details(fault, out);
+    }
+    has_details
 }
 
 fn begin(id: &Id, out: &mut Vec<u8>) {

@@ -247,6 +247,34 @@ pub fn without(wire: &[u8], number: u32) -> Result<Vec<u8>> {
     Ok(rest)
 }
 
+/// Goes over the fields of a message once: `edit` writes something else in a field's place, or says that it stays.
+///
+/// # Errors
+/// If the message is no protobuf, or `edit` refuses a field.
+pub fn edit(
+    message: &[u8],
+    mut edit: impl FnMut(&Field<'_>, &mut Vec<u8>) -> Result<Edit>,
+) -> Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(message.len() + 256);
+    for field in Fields::new(message) {
+        let field = field?;
+        if edit(&field, &mut out)? == Edit::Keep {
+            let span = message.get(field.span).ok_or_else(|| broken("cut off within a field"))?;
+            out.extend_from_slice(span);
+        }
+    }
+    Ok(out)
+}
+
+/// What becomes of a field.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Edit {
+    /// It goes, or something was written in its place.
+    Done,
+    /// It stays as it is.
+    Keep,
+}
+
 /// Appends a field with a length. After all others, it wins over a field of the same number, or adds to a list.
 #[inline]
 pub fn append(wire: &mut Vec<u8>, number: u32, bytes: &[u8]) {

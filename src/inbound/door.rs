@@ -20,6 +20,8 @@ pub struct Door {
     pub home: Home,
     /// gRPC calls.
     pub grpc: grpc::Server,
+    /// What is asked about this server itself.
+    pub services: grpc::Services,
     /// JSON-RPC calls of peers without a sidecar.
     pub jsonrpc: jsonrpc::Server,
     /// HTTP+JSON calls, of the same.
@@ -34,7 +36,15 @@ impl Door {
     /// Answers one request of a peer whose identity the handshake has verified.
     pub async fn serve(self: Arc<Self>, request: Request<Incoming>, peer: SpiffeId) -> Response<Body> {
         let is_grpc = grpc::Server::recognizes(request.headers());
-        let agent = match self.agent(&request) {
+        let agent = self.agent(&request);
+        if is_grpc && self.services.recognizes(request.uri().path()) {
+            // It takes a verified peer, and no agent; but who asks for another one is at the wrong address.
+            let elsewhere = agent.is_err() && is_of_mesh(authority(request.uri(), request.headers()));
+            if !elsewhere {
+                return Box::pin(self.services.serve(request)).await;
+            }
+        }
+        let agent = match agent {
             Ok(agent) => agent,
             Err(fault) => {
                 self.edge.metrics.refused(self.edge.direction, &fault);
@@ -70,7 +80,7 @@ impl Door {
         }
         let authority = authority(request.uri(), request.headers());
         let host = host(authority);
-        let name = if host.ends_with(".a2a") {
+        let name = if is_of_mesh(authority) {
             self.local.named(&host, &self.home)
         } else {
             self.local.only().cloned()
@@ -80,6 +90,11 @@ impl Door {
             fault.because("the authority names no agent of this pod").never_processed()
         })
     }
+}
+
+/// Whether a request was sent to an agent by its name in the mesh.
+fn is_of_mesh(authority: &str) -> bool {
+    host(authority).ends_with(".a2a")
 }
 
 fn authority<'a>(uri: &'a http::Uri, headers: &'a HeaderMap) -> &'a str {

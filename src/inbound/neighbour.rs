@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use tower::{ServiceExt as _, service_fn};
 
 use crate::a2a::{A2A_VERSION, Binding, Body, Call, Dialect, Fault, Operation, Params, Reason, Reply};
-use crate::binding::{card, jsonrpc, rest, v0_3};
+use crate::binding::{card, grpc, jsonrpc, rest, v0_3};
 use crate::card::{Settled, Spot};
 use crate::codec::schema;
 use crate::codec::wire::{append, last_string};
@@ -32,6 +32,8 @@ pub struct Clients {
     pub jsonrpc: jsonrpc::Client,
     /// HTTP+JSON, in both dialects.
     pub rest: rest::Client,
+    /// gRPC.
+    pub grpc: grpc::PlainClient,
 }
 
 #[derive(Debug)]
@@ -128,7 +130,7 @@ impl Neighbour {
         match spot.binding {
             Binding::Jsonrpc => self.0.clients.jsonrpc.send(call, spot).await,
             Binding::HttpJson => Box::pin(self.0.clients.rest.send(call, spot)).await,
-            Binding::Grpc => Err(Fault::new(Reason::UnsupportedOperation, "not yet")),
+            Binding::Grpc => Box::pin(self.0.clients.grpc.send(&call, &spot.url)).await,
         }
     }
 

@@ -80,15 +80,20 @@ pub struct Answer {
     authority: Authority,
 }
 
+/// What connects to agents, and gives up after `connect`.
+pub(super) fn connector(connect: Duration) -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(connect));
+    connector.set_keepalive(Some(KEEP_ALIVE));
+    connector
+}
+
 impl Client {
     /// A client that gives up connecting after `connect`.
     #[must_use]
     pub fn new(connect: Duration) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(connect));
-        connector.set_keepalive(Some(KEEP_ALIVE));
-        Self(Arc::new(Shared { connector, pool: Mutex::default() }))
+        Self(Arc::new(Shared { connector: connector(connect), pool: Mutex::default() }))
     }
 
     /// Sends a request to the host of its URL.

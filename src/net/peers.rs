@@ -1,65 +1,31 @@
-//! Connections to peers: one HTTP/2 connection over mutual TLS for each address and name, shared by all calls.
+//! Connections to peers: HTTP/2 over mutual TLS, one for each address and name.
 
-mod connection;
 mod last_words;
 
-use std::collections::HashMap;
+use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
-pub use connection::{Answer, Connection, Unanswered};
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared};
-use tokio::time::{Instant, sleep};
-use tokio_util::task::AbortOnDropHandle;
+use http::uri::{self, Authority, Scheme};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
+use self::last_words::LastWords;
+use super::describe;
+use super::http2::{Connection, Manner, Pool, Settings, Unreachable};
+use super::listen::tune;
 use crate::a2a::Name;
 use crate::identity::Pattern;
-use crate::task;
-use crate::tls::{Refusal, Tls};
-
-/// How long a connection that nobody uses is kept.
-const IDLE: Duration = Duration::from_secs(300);
-const SWEEP: Duration = Duration::from_secs(60);
-
-/// Why a peer cannot be talked to. Whatever was to be sent has not been sent.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Unreachable {
-    /// The peer's certificate, or the own one, stands in the way.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The peer refuses our certificate.
-    #[error("the peer refuses our certificate: {0}")]
-    Rejected(Arc<str>),
-    /// Nobody answers there, or nobody who speaks this.
-    #[error("{0}")]
-    Silent(Arc<str>),
-}
-
-/// How to connect.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// How long connecting may take, TLS included.
-    pub connect: Duration,
-    /// The window of each stream, in bytes.
-    pub stream_window: u32,
-}
+use crate::tls::{self, Refusal, Tls};
 
 /// The connections that stand or are being made. Clones share them.
 #[derive(Clone)]
 pub struct Peers {
     tls: Tls,
     settings: Settings,
-    pool: Arc<Mutex<Pool>>,
-}
-
-#[derive(Default)]
-struct Pool {
-    entries: HashMap<Key, Entry>,
-    /// Closes those that nobody uses.
-    sweeper: Option<AbortOnDropHandle<()>>,
+    pool: Pool<Key>,
 }
 
 #[derive(Clone, Eq, Hash, PartialEq)]
@@ -68,15 +34,10 @@ struct Key {
     name: Name,
 }
 
-struct Entry {
-    connecting: Shared<BoxFuture<'static, Result<Connection, Unreachable>>>,
-    used: Instant,
-}
-
 impl Peers {
     /// No connections yet.
     pub fn new(tls: Tls, settings: Settings) -> Self {
-        Self { tls, settings, pool: Arc::default() }
+        Self { tls, settings, pool: Pool::default() }
     }
 
     /// The connection to an address where `name` should be, under an identity that `expected` matches. Many callers
@@ -91,62 +52,8 @@ impl Peers {
         expected: &Pattern,
     ) -> Result<Connection, Unreachable> {
         let key = Key { address, name: name.clone() };
-        let connecting = self.entry(&key, expected);
-        if let Some(Ok(connection)) = connecting.peek() {
-            return Ok(connection.clone());
-        }
-        let connection = connecting.clone().await;
-        if connection.is_err() {
-            self.forget(&key, &connecting);
-        }
-        connection
-    }
-
-    fn entry(
-        &self,
-        key: &Key,
-        expected: &Pattern,
-    ) -> Shared<BoxFuture<'static, Result<Connection, Unreachable>>> {
-        let now = Instant::now();
-        let mut pool = lock(&self.pool);
-        if let Some(entry) = pool.entries.get_mut(key).filter(|entry| entry.is_usable()) {
-            entry.used = now;
-            return entry.connecting.clone();
-        }
-        pool.sweeper.get_or_insert_with(|| task::spawn(sweep(Arc::downgrade(&self.pool))));
-        let connect = Connection::make(self.tls.clone(), self.settings, key.clone(), expected.clone());
-        // A task of its own, so that a caller who leaves does not stop it for the others.
-        let connecting = task::spawn(connect)
-            .map(|ended| ended.unwrap_or_else(|_| Err(Unreachable::Silent("connecting was given up".into()))))
-            .boxed()
-            .shared();
-        pool.entries.insert(key.clone(), Entry { connecting: connecting.clone(), used: now });
-        connecting
-    }
-
-    fn forget(&self, key: &Key, failed: &Shared<BoxFuture<'static, Result<Connection, Unreachable>>>) {
-        let mut pool = lock(&self.pool);
-        if pool.entries.get(key).is_some_and(|entry| entry.connecting.ptr_eq(failed)) {
-            pool.entries.remove(key);
-        }
-    }
-}
-
-fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
-    pool.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Closes what nobody uses and forgets what has ended, as long as there is anything.
-async fn sweep(pool: Weak<Mutex<Pool>>) {
-    loop {
-        sleep(SWEEP).await;
-        let Some(pool) = pool.upgrade() else { return };
-        let mut pool = lock(&pool);
-        pool.entries.retain(|_, entry| entry.is_usable() && entry.used.elapsed() < IDLE);
-        if pool.entries.is_empty() {
-            pool.sweeper = None;
-            return;
-        }
+        let connect = || connect(self.tls.clone(), self.settings, key.clone(), expected.clone());
+        self.pool.connection(&key, connect).await
     }
 }
 
@@ -156,34 +63,56 @@ impl fmt::Debug for Peers {
     }
 }
 
-impl Entry {
-    /// Whether the connection is being made, or stands.
-    fn is_usable(&self) -> bool {
-        match self.connecting.peek() {
-            Some(Ok(connection)) => connection.stands(),
-            Some(Err(_)) => false,
-            None => true,
-        }
-    }
+/// Connects to the address and the name of `key`, where an identity that `expected` matches must answer.
+async fn connect(
+    tls: Tls,
+    settings: Settings,
+    key: Key,
+    expected: Pattern,
+) -> Result<Connection, Unreachable> {
+    let (name, address) = (key.name.authority(), key.address);
+    let io = timeout(settings.connect, handshake(&tls, address, &name, expected))
+        .await
+        .map_err(|_| silent(address, "no answer in time"))??;
+    let authority: Authority = name.try_into().map_err(|error: uri::InvalidUri| silent(address, error))?;
+    let (io, heard) = LastWords::new(io);
+    let manner =
+        Manner { scheme: Scheme::HTTPS, authority, stream_window: settings.stream_window, pings: true };
+    // What was heard last is more than what HTTP/2 makes of it.
+    let explain = move |ended: Option<&(dyn Error + 'static)>| {
+        let heard = heard.get().map(|error| error as _);
+        heard.or(ended).map(|error| unreachable(address, error))
+    };
+    Connection::over(io, manner, explain).await.map_err(|error| unreachable(address, &error))
 }
 
-#[cfg(test)]
-mod tests {
-    use crate::a2a::Home;
+async fn handshake(
+    tls: &Tls,
+    address: SocketAddr,
+    name: &str,
+    expected: Pattern,
+) -> Result<TlsStream<TcpStream>, Unreachable> {
+    let stream = TcpStream::connect(address).await.and_then(|stream| tune(&stream).map(|()| stream));
+    let stream = stream.map_err(|error| unreachable(address, &error))?;
+    let name = ServerName::try_from(name.to_owned()).map_err(|error| silent(address, error))?;
+    let connector = TlsConnector::from(tls.client(expected, &[b"h2"]));
+    let io = connector.connect(name, stream).await.map_err(|error| unreachable(address, &error))?;
+    if io.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return Err(silent(address, "no HTTP/2 there"));
+    }
+    Ok(io)
+}
 
-    use super::*;
+fn silent(address: SocketAddr, reason: impl fmt::Display) -> Unreachable {
+    Unreachable::Silent(format!("{address}: {reason}").into())
+}
 
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_nobody_uses_is_closed_after_a_while() {
-        let home = Home { namespace: "travel".into(), mesh: "east".into() };
-        let key = Key { address: ([10, 0, 0, 1], 2643).into(), name: Name::parse("a", &home).unwrap() };
-        let connecting = std::future::pending().boxed().shared();
-        let pool = Arc::new(Mutex::new(Pool::default()));
-        lock(&pool).entries.insert(key, Entry { connecting, used: Instant::now() });
-        lock(&pool).sweeper = Some(task::spawn(sweep(Arc::downgrade(&pool))));
-        sleep(IDLE - SWEEP / 2).await;
-        assert_eq!(lock(&pool).entries.len(), 1);
-        sleep(SWEEP).await;
-        assert!(lock(&pool).entries.is_empty() && lock(&pool).sweeper.is_none());
+fn unreachable(address: SocketAddr, error: &(dyn Error + 'static)) -> Unreachable {
+    if let Some(refusal) = Refusal::of(error) {
+        Unreachable::Refused(refusal)
+    } else if tls::is_rejection(error) {
+        Unreachable::Rejected(format!("{address}: {}", describe(error)).into())
+    } else {
+        silent(address, describe(error))
     }
 }

@@ -29,12 +29,18 @@ pub enum Address {
 /// Why a request means nothing here.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NoAddress {
+    /// Two agents are named.
+    #[error("{0}: name one agent")]
+    Ambiguous(String),
     /// CONNECT.
     #[error("no tunnels here: send plain HTTP to the mesh, and nothing else (NO_PROXY)")]
     Connect,
     /// Another host, asked for as through a proxy.
     #[error("{0} is outside the mesh: add it to NO_PROXY, or to outbound.forward")]
     Foreign(String),
+    /// Metadata that names no agent.
+    #[error("the metadata dragoman-agent: {0}")]
+    Metadata(#[source] NameError),
     /// A Host that is neither ours nor an agent's.
     #[error("the Host {0:?} is neither this sidecar nor an agent; use http://127.0.0.1:2602/agents/NAME")]
     Misdirected(String),
@@ -47,6 +53,12 @@ pub enum NoAddress {
     /// A name that is none.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// Nothing names an agent, nor does the tenant.
+    #[error(
+        "no agent is named (the tenant is {0:?}): send the tenant AGENT.NAMESPACE that the agent's card has, the metadata \
+         dragoman-agent, the authority AGENT.NAMESPACE.a2a, or use a port of outbound.ports"
+    )]
+    Unnamed(String),
 }
 
 /// The names and addresses under which this sidecar and the agents of the mesh are known.
@@ -80,10 +92,7 @@ impl Hosts {
         }
         // In HTTP/2 every request names its authority; in HTTP/1.1 only one meant for a proxy does.
         let proxied = uri.authority().filter(|_| version != Version::HTTP_2);
-        let authority = match uri.authority() {
-            Some(authority) => authority.as_str(),
-            None => headers.get(header::HOST).and_then(|host| host.to_str().ok()).ok_or(NoAddress::NoHost)?,
-        };
+        let authority = authority(uri, headers)?;
         if let Some(name) = self.agent(authority) {
             return Ok(whole(name?, uri.path(), authority));
         }
@@ -115,7 +124,7 @@ impl Hosts {
     }
 
     /// The agent of a mesh name (`….a2a`) or of a Service name.
-    fn agent(&self, authority: &str) -> Option<Result<Name, NameError>> {
+    pub(super) fn agent(&self, authority: &str) -> Option<Result<Name, NameError>> {
         let host = host(authority);
         if host.ends_with(".a2a") {
             return Some(Name::parse(&host, &self.home));
@@ -127,13 +136,19 @@ impl Hosts {
         })
     }
 
-    fn is_ours(&self, authority: &str) -> bool {
+    /// Whether it is this listener, by address.
+    pub(super) fn is_ours(&self, authority: &str) -> bool {
         let host = without_port(authority);
         if host.eq_ignore_ascii_case("localhost") {
             return true;
         }
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         address.is_ok_and(|address| address.is_loopback() || self.listen.contains(&address))
+    }
+
+    /// Whether there is such a mesh.
+    pub(super) fn knows(&self, mesh: &str) -> bool {
+        self.cluster_domains.iter().any(|(_, known)| known == mesh)
     }
 
     fn forwards(&self, authority: &str) -> bool {
@@ -143,6 +158,14 @@ impl Hosts {
                 || allowed.eq_ignore_ascii_case(host)
                 || (authority == host && allowed.eq_ignore_ascii_case(&format!("{host}:80")))
         })
+    }
+}
+
+/// Which host a request was sent to.
+pub(super) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, NoAddress> {
+    match uri.authority() {
+        Some(authority) => Ok(authority.as_str()),
+        None => headers.get(header::HOST).and_then(|host| host.to_str().ok()).ok_or(NoAddress::NoHost),
     }
 }
 

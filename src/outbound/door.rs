@@ -10,6 +10,7 @@ use tonic::body::Body;
 
 use super::address::{Address, Hosts, NoAddress};
 use super::forward::forward;
+use super::route::Route;
 use crate::a2a::{Fault, Name, Reason};
 use crate::binding::{Arrival, Edge, card, grpc, jsonrpc, refusal, rest};
 use crate::discovery::Discovery;
@@ -24,6 +25,8 @@ pub struct Door {
     pub hosts: Hosts,
     /// The web origins whose pages may call, in lower case.
     pub allowed_origins: Vec<String>,
+    /// gRPC calls.
+    pub grpc: grpc::Server,
     /// JSON-RPC calls.
     pub jsonrpc: jsonrpc::Server,
     /// HTTP+JSON calls.
@@ -43,6 +46,7 @@ enum Destination {
     Agents,
     Card(card::Document, Arrival),
     Forward,
+    Grpc(Route),
     Jsonrpc(Arrival),
     /// With the path below the agent's base.
     Rest(String, Arrival),
@@ -85,6 +89,10 @@ impl Door {
                     refusal(fault.row().http, &fault)
                 }
             },
+            Ok(Destination::Grpc(route)) => {
+                let route = |operation, body| route.to(&self.hosts, operation, body);
+                self.grpc.serve_routed(request, route).await
+            }
             Ok(Destination::Jsonrpc(arrival)) => self.jsonrpc.serve(request, arrival).await,
             Ok(Destination::Rest(path, arrival)) => Box::pin(self.rest.serve(&path, request, arrival)).await,
             Err(refused) => Box::pin(self.refuse(refused, request)).await,
@@ -112,6 +120,11 @@ impl Door {
     /// Where a request goes, if it may go anywhere.
     fn admit(&self, request: &Request<Incoming>, only: Option<&Name>) -> Result<Destination, Refusal> {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        if *method == Method::POST && grpc::Server::recognizes(headers) {
+            let route = Route::of(&self.hosts, uri, headers, only)?;
+            self.guard(headers)?;
+            return Ok(Destination::Grpc(route));
+        }
         let address = self.hosts.address(method, uri, request.version(), headers, only)?;
         self.guard(headers)?;
         match address {
@@ -218,6 +231,9 @@ fn must_be_json(headers: &HeaderMap) -> Result<(), Refusal> {
 impl From<NoAddress> for Refusal {
     fn from(error: NoAddress) -> Self {
         let (status, reason) = match error {
+            NoAddress::Ambiguous(_) | NoAddress::Metadata(_) | NoAddress::Unnamed(_) => {
+                (StatusCode::BAD_REQUEST, Reason::InvalidParams)
+            }
             NoAddress::Connect => (StatusCode::METHOD_NOT_ALLOWED, Reason::InvalidRequest),
             NoAddress::Foreign(_) => (StatusCode::FORBIDDEN, Reason::PermissionDenied),
             NoAddress::Misdirected(_) => (StatusCode::MISDIRECTED_REQUEST, Reason::PermissionDenied),

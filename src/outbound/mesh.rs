@@ -105,7 +105,8 @@ impl Inner {
         if fault.is_never_processed() {
             return fault.reason() != Reason::PermissionDenied;
         }
-        let unavailable = fault.row().grpc == tonic::Code::Unavailable && fault.http().is_none();
+        let by_the_agent = fault.http().is_some() || fault.agent_error().is_some();
+        let unavailable = fault.row().grpc == tonic::Code::Unavailable && !by_the_agent;
         call.operation.is_idempotent_read() && unavailable && self.retries.withdraw()
     }
 

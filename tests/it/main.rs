@@ -29,6 +29,8 @@ mod discovery;
 mod dnsmasq;
 /// What agents say when they cannot or will not.
 mod faults;
+/// Callers and agents that speak gRPC themselves.
+mod grpc;
 /// What travels beside the body.
 mod headers;
 /// The mesh hop with somebody else at the other end.

@@ -56,7 +56,7 @@ const LIST: &str = r#"{
 }"#;
 
 /// The nine that have one answer: method, parameters and result.
-fn single() -> [(&'static str, &'static str, String); 9] {
+pub(crate) fn single() -> [(&'static str, &'static str, String); 9] {
     let tasks =
         format!(r#"{{"tasks":[{TASK}],"nextPageToken":"","pageSize":50,"totalSize":1,"extra":{{"n":1.0}}}}"#);
     let configs = format!(r#"{{"configs":[{PUSH}],"nextPageToken":"n","new":[{{}}]}}"#);

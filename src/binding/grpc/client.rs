@@ -1,40 +1,30 @@
-//! The gRPC side that calls: one message out, one message or a stream in, over a peer's connection.
+//! The gRPC sides that call: peers over the mesh hop, and agents of this pod that serve gRPC themselves.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Response, header};
-use tokio::time::Instant;
-use tonic::{Code, Status};
+use http::Uri;
 
-use super::messages::{Messages, Unread};
-use super::{
-    CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_STATUS, GRPC_TIMEOUT, USER_AGENT, compression, framed,
-    path, status, write_timeout,
-};
-use crate::a2a::{self, Call, Event, Fault, Operation, Params, Reason, Reply};
+use super::exchange::{Exchange, Speaker};
+use crate::a2a::{Call, Fault, Reason, Reply};
 use crate::binding::Edge;
 use crate::identity::Pattern;
-use crate::net::peers::{Answer, Connection, Peers, Unanswered, Unreachable};
-use crate::net::{BodyError, describe};
+use crate::net::describe;
+use crate::net::h2c::Agents;
+use crate::net::http2::{Unanswered, Unreachable};
+use crate::net::peers::Peers;
 use crate::tls::Refusal;
 
 /// Sends calls to the endpoints of agents.
 #[derive(Clone, Debug)]
 pub struct Client {
     peers: Peers,
-    edge: Edge,
-    /// Those of [`Operation::ALL`], in that order.
-    paths: Arc<[PathAndQuery]>,
+    exchange: Exchange,
 }
 
 impl Client {
     /// Calls go over `peers`.
     pub fn new(peers: Peers, edge: Edge) -> Self {
-        Self { peers, edge, paths: Operation::ALL.into_iter().map(path).collect() }
+        Self { peers, exchange: Exchange::new(Speaker::Peer, edge) }
     }
 
     /// Sends a call to `address`, where an identity that `expected` matches must answer.
@@ -44,142 +34,44 @@ impl Client {
     pub async fn send(&self, call: &Call, address: SocketAddr, expected: &Pattern) -> Result<Reply, Fault> {
         let connection = self.peers.connection(address, &call.agent, expected).await;
         let connection = connection.map_err(|reason| unreachable(&reason))?;
-        let operation = call.operation;
-        let sent = connection.send(self.path(operation), headers(call), framed(call.body.clone())).await;
-        let mut answers = self.receive(sent.map_err(|error| unanswered(&error))?, operation)?;
-        let mut params = std::mem::take(&mut answers.params);
-        if operation.is_streaming() {
-            return Ok(Reply { params, body: a2a::Body::Events(answers.events(connection)) });
-        }
-        let message = answers.next().await?;
-        let message =
-            message.ok_or_else(|| Fault::new(Reason::AgentProtocolError, "the peer sent no message"))?;
-        if answers.next().await?.is_some() {
-            return Err(Fault::new(Reason::AgentProtocolError, "the peer sent two messages"));
-        }
-        params.extend(answers.conclude()?);
-        Ok(Reply { params, body: a2a::Body::Once(message) })
-    }
-
-    fn path(&self, operation: Operation) -> PathAndQuery {
-        let known = Operation::ALL.into_iter().zip(&*self.paths).find(|(known, _)| *known == operation);
-        known.map_or_else(|| path(operation), |(_, path)| path.clone())
-    }
-
-    fn receive(&self, response: Response<Answer>, operation: Operation) -> Result<Answers, Fault> {
-        let (mut head, body) = response.into_parts();
-        let concluded = concluded(&mut head.headers, operation)?;
-        if !super::Server::recognizes(&head.headers) {
-            let what = format!("the peer answered {} with no gRPC in it", head.status);
-            return Err(Fault::new(Reason::AgentProtocolError, what));
-        }
-        let compression = compression(&head.headers).map_err(|name| {
-            Fault::new(Reason::AgentProtocolError, format!("the peer compresses with {name:?}"))
-        })?;
-        Ok(Answers {
-            messages: Messages::new(body, compression, self.edge.limit, &self.edge.replies),
-            params: Params::from_headers(&head.headers),
-            concluded,
-            operation,
-        })
+        let sent = self.exchange.send(call, &connection).await;
+        let response = sent.map_err(|error| unanswered(&error, unreachable))?;
+        self.exchange.reply(response, call.operation, connection).await
     }
 }
 
-fn headers(call: &Call) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    call.params.append_to(&mut headers);
-    headers.insert(header::CONTENT_TYPE, CONTENT_TYPE_GRPC);
-    headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    headers.insert(header::USER_AGENT, USER_AGENT);
-    headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    if let Some(deadline) = call.deadline {
-        let left = write_timeout(deadline.saturating_duration_since(Instant::now()));
-        // Digits and a letter are always a header value.
-        headers.extend(HeaderValue::try_from(left).ok().map(|left| (GRPC_TIMEOUT, left)));
-    }
-    headers
+/// Sends calls to agents of this pod, which speak gRPC without TLS.
+#[derive(Clone, Debug)]
+pub struct PlainClient {
+    agents: Agents,
+    exchange: Exchange,
 }
 
-/// A response being read.
-struct Answers {
-    messages: Messages<Answer>,
-    params: Params,
-    /// Whether the head had the status, as it may where no message follows.
-    concluded: bool,
-    operation: Operation,
-}
-
-impl Answers {
-    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
-        match self.messages.next().await {
-            Ok(message) => Ok(message),
-            // A status says more than that a message is missing.
-            Err(Unread::CutOff) => Err(match self.conclude() {
-                Err(fault) => fault,
-                Ok(_) => unread(&Unread::CutOff, self.operation),
-            }),
-            Err(error) => Err(unread(&error, self.operation)),
-        }
+impl PlainClient {
+    /// Calls go over `agents`.
+    pub fn new(agents: Agents, edge: Edge) -> Self {
+        Self { agents, exchange: Exchange::new(Speaker::Agent, edge) }
     }
 
-    /// The messages as events; the connection stands as long as they come.
-    fn events(self, connection: Connection) -> BoxStream<'static, Result<Event, Fault>> {
-        let state = Some((self, connection));
-        stream::try_unfold(state, |state| async move {
-            let Some((mut answers, connection)) = state else { return Ok(None) };
-            match answers.next().await? {
-                Some(message) => Ok(Some((Event::Data(message), Some((answers, connection))))),
-                None => Ok(Some((Event::End(answers.conclude()?), None))),
+    /// Sends a call to the host of a URL.
+    ///
+    /// # Errors
+    /// If the agent cannot be reached, breaks off, or answers with a fault.
+    pub async fn send(&self, call: &Call, url: &Uri) -> Result<Reply, Fault> {
+        let mut again = true;
+        loop {
+            let connection = self.agents.connection(url).await.map_err(|reason| not_there(&reason))?;
+            match self.exchange.send(call, &connection).await {
+                Ok(response) => return self.exchange.reply(response, call.operation, connection).await,
+                // The agent has closed a connection that was kept; another one may stand.
+                Err(Unanswered::NeverSent(_)) if again => again = false,
+                Err(error) => return Err(unanswered(&error, not_there)),
             }
-        })
-        .into_stream()
-        .boxed()
-    }
-
-    /// What came beside the end, or the fault that it tells. An end without a status is none: what is missing may be
-    /// more than that.
-    fn conclude(&mut self) -> Result<Params, Fault> {
-        let mut trailers = self.messages.trailers().unwrap_or_default();
-        if concluded(&mut trailers, self.operation)? || self.concluded {
-            return Ok(Params::from_headers(&trailers));
         }
-        let broken = BodyError::Broken("the stream ended without a status".into());
-        Err(unread(&broken.into(), self.operation))
     }
 }
 
-/// Whether headers or trailers have a status; the fault, if it is not OK.
-fn concluded(headers: &mut HeaderMap, operation: Operation) -> Result<bool, Fault> {
-    match headers.get(GRPC_STATUS) {
-        None => return Ok(false),
-        Some(status) if status == "0" => return Ok(true),
-        Some(_) => {}
-    }
-    status::sanitize(headers);
-    match Status::from_header_map(headers).filter(|status| status.code() != Code::Ok) {
-        Some(failed) => Err(status::read(&failed, operation)),
-        None => Ok(true),
-    }
-}
-
-/// The fault of a response that broke off, or that is no gRPC.
-fn unread(error: &Unread, operation: Operation) -> Fault {
-    match error {
-        Unread::Body(busy @ BodyError::Busy(_)) => crate::binding::unread(busy),
-        Unread::Body(BodyError::TooLarge(_)) => {
-            Fault::new(Reason::MessageTooLarge, "the agent sent a larger message than is allowed here")
-        }
-        Unread::Body(BodyError::Broken(_)) | Unread::CutOff => {
-            let reason =
-                if operation.is_streaming() { Reason::StreamBroken } else { Reason::AgentUnreachable };
-            Fault::new(reason, "the connection to the agent broke")
-        }
-        Unread::Malformed(_) => Fault::new(Reason::AgentProtocolError, "the agent's messages cannot be read"),
-    }
-    .because(describe(error))
-}
-
-/// The fault of a call that could not be sent.
+/// The fault of a call to a peer that could not be sent.
 fn unreachable(reason: &Unreachable) -> Fault {
     let fault = match reason {
         Unreachable::Refused(Refusal::Mismatch { .. }) => {
@@ -199,9 +91,14 @@ fn unreachable(reason: &Unreachable) -> Fault {
     fault.because(reason).never_processed()
 }
 
-fn unanswered(error: &Unanswered) -> Fault {
+/// The fault of a call to an agent of this pod that could not be sent.
+fn not_there(reason: &Unreachable) -> Fault {
+    Fault::new(Reason::AgentUnreachable, "the agent cannot be reached").because(reason).never_processed()
+}
+
+fn unanswered(error: &Unanswered, never_sent: impl FnOnce(&Unreachable) -> Fault) -> Fault {
     match error {
-        Unanswered::NeverSent(reason) => unreachable(reason),
+        Unanswered::NeverSent(reason) => never_sent(reason),
         Unanswered::Lost(error) => {
             Fault::new(Reason::AgentUnreachable, "the connection to the agent broke").because(describe(error))
         }

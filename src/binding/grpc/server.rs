@@ -1,5 +1,7 @@
 //! The gRPC side that is called: one request message in, one message or a stream out.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Body as HttpBody;
@@ -14,7 +16,7 @@ use super::{
     CONTENT_TYPE_GRPC, GRPC_ACCEPT_ENCODING, GRPC_STATUS, compression, operation, read_timeout,
     status as statuses,
 };
-use crate::a2a::{self, Agent, Binding, Call, Dialect, Fault, Params, Reason, Reply};
+use crate::a2a::{self, Agent, Binding, Call, Dialect, Fault, Operation, Params, Reason, Reply};
 use crate::binding::{Arrival, Edge};
 use crate::net::{BodyError, BoxError};
 
@@ -23,6 +25,25 @@ use crate::net::{BodyError, BoxError};
 pub struct Server {
     edge: Edge,
     agent: Agent,
+}
+
+/// A request of which it is known who is asked.
+pub struct Routed {
+    /// Who is asked.
+    pub arrival: Arrival,
+    /// The message as it must get there.
+    pub body: Bytes,
+    /// What becomes of the answer, if it does not stay as it is.
+    pub back: Option<Back>,
+}
+
+/// What makes of an answer the one that the caller gets.
+pub type Back = Box<dyn FnOnce(Bytes) -> Result<Bytes, Fault> + Send>;
+
+impl fmt::Debug for Routed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routed").field("arrival", &self.arrival).finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -45,28 +66,55 @@ impl Server {
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
+        self.serve_routed(request, |_, body| Ok(Routed { arrival, body, back: None })).await
+    }
+
+    /// Answers one request of which the message must be looked at to know who is asked: `route` says it.
+    pub async fn serve_routed<B>(
+        &self,
+        request: Request<B>,
+        route: impl FnOnce(Operation, Bytes) -> Result<Routed, Fault>,
+    ) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
         let foreign = !super::is_sidecar(request.headers());
-        match self.reply(request, arrival).await {
+        match self.reply(request, route).await {
             Ok(reply) => self.respond(reply, foreign),
             Err(fault) => refusal(&status(&self.edge, &fault, foreign)),
         }
     }
 
-    async fn reply<B>(&self, request: Request<B>, arrival: Arrival) -> Result<Reply, Fault>
+    async fn reply<B>(
+        &self,
+        request: Request<B>,
+        route: impl FnOnce(Operation, Bytes) -> Result<Routed, Fault>,
+    ) -> Result<Reply, Fault>
     where
         B: HttpBody<Error: Into<BoxError>> + Unpin,
     {
-        let read = self.read(request, arrival).await;
-        let call = read.inspect_err(|fault| self.edge.metrics.refused(self.edge.direction, fault))?;
+        let read = self.read(request, route).await;
+        let (call, back) = read.inspect_err(|fault| self.edge.metrics.refused(self.edge.direction, fault))?;
         let streaming = call.operation.is_streaming();
         let reply = self.agent.clone().oneshot(call).await?;
-        match (&reply.body, streaming) {
-            (a2a::Body::Once(_), false) | (a2a::Body::Events(_), true) => Ok(reply),
+        match (reply.body, streaming) {
+            (a2a::Body::Once(answer), false) => {
+                let answer = match back {
+                    Some(back) => back(answer)?,
+                    None => answer,
+                };
+                Ok(Reply { params: reply.params, body: a2a::Body::Once(answer) })
+            }
+            (body @ a2a::Body::Events(_), true) => Ok(Reply { params: reply.params, body }),
             _ => Err(Fault::new(Reason::Internal, "a stream and a single answer were mixed up")),
         }
     }
 
-    async fn read<B>(&self, request: Request<B>, arrival: Arrival) -> Result<Call, Fault>
+    async fn read<B>(
+        &self,
+        request: Request<B>,
+        route: impl FnOnce(Operation, Bytes) -> Result<Routed, Fault>,
+    ) -> Result<(Call, Option<Back>), Fault>
     where
         B: HttpBody<Error: Into<BoxError>> + Unpin,
     {
@@ -79,9 +127,10 @@ impl Server {
         })?;
         let deadline = read_timeout(&head.headers).map(|timeout| Instant::now() + timeout);
         let messages = Messages::new(body, compression, self.edge.limit, &self.edge.requests);
-        Ok(Call {
+        let Routed { arrival, body, back } = route(operation, one_message(messages).await?)?;
+        let call = Call {
             operation,
-            body: one_message(messages).await?,
+            body,
             params: Params::from_headers(&head.headers),
             binding: Binding::Grpc,
             dialect: Dialect::V1_0,
@@ -89,7 +138,8 @@ impl Server {
             peer: arrival.peer,
             base: arrival.base,
             deadline,
-        })
+        };
+        Ok((call, back))
     }
 
     fn respond(&self, reply: Reply, foreign: bool) -> Response<Body> {
@@ -125,7 +175,7 @@ async fn one_message<B>(mut messages: Messages<B>) -> Result<Bytes, Fault>
 where
     B: HttpBody<Error: Into<BoxError>> + Unpin,
 {
-    let unreadable = |why: &dyn std::fmt::Display| {
+    let unreadable = |why: &dyn fmt::Display| {
         Fault::new(Reason::InvalidRequest, format!("the request cannot be read: {why}"))
     };
     let unread = |error: Unread| match error {

@@ -12,15 +12,18 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tonic_types::pb;
 
+use super::details::{self, BAD_REQUEST, ERROR_INFO, RETRY_INFO, VALUE, any, name};
 use crate::a2a::{
     A2A_DOMAIN, AgentError, DRAGOMAN_DOMAIN, Dialect, Fault, Operation, Params, Reason, Violation,
 };
 use crate::codec;
 
 const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
-/// `ErrorInfo.metadata` of ours: the agent's own code and dialect, its HTTP status, and that nobody has processed the call.
+/// `ErrorInfo.metadata` of ours: the agent's own code and dialect, the status that it said in gRPC or HTTP, and that nobody
+/// has processed the call.
 const CODE: &str = "code";
 const DIALECT: &str = "dialect";
+const GRPC: &str = "grpc";
 const HTTP: &str = "http";
 const NEVER_PROCESSED: &str = "neverProcessed";
 
@@ -41,13 +44,17 @@ pub(super) struct Written {
 /// Writes a fault as a status. A foreign client gets no more details than its headers can hold.
 pub(super) fn write(fault: &Fault, foreign: bool) -> Written {
     let row = fault.row();
-    let code = fault.http().map_or(row.grpc, of_http);
+    let code = fault.grpc().unwrap_or_else(|| fault.http().map_or(row.grpc, of_http));
     let most = if foreign { FOREIGN_MAX } else { OWN_MAX };
-    let mut details = details(fault, foreign);
+    let mut details = said(fault, foreign);
     let mut truncated = None;
     if size(fault, &details) > most {
         let data = fault.agent_error().and_then(|error| error.data.as_ref()).map(Bytes::len);
-        details.retain(|detail| detail.type_url.ends_with(pb_name::ERROR_INFO));
+        details.retain(|detail| name(detail) == ERROR_INFO);
+        if size(fault, &details) > most {
+            // An agent can make even those too long.
+            details = vec![error_info(row.name, row.domain, HashMap::new())];
+        }
         if let Some(bytes) = data {
             truncated = Some(bytes);
             if !foreign {
@@ -65,35 +72,26 @@ pub(super) fn write(fault: &Fault, foreign: bool) -> Written {
     Written { status, truncated }
 }
 
-/// The names of the details, behind the last slash of their type URL.
-mod pb_name {
-    pub(super) const BAD_REQUEST: &str = "google.rpc.BadRequest";
-    pub(super) const ERROR_INFO: &str = "google.rpc.ErrorInfo";
-    pub(super) const RETRY_INFO: &str = "google.rpc.RetryInfo";
-    pub(super) const VALUE: &str = "google.protobuf.Value";
-}
-
-fn any(name: &str, value: Vec<u8>) -> Any {
-    Any { type_url: format!("type.googleapis.com/{name}"), value }
-}
-
 fn value_any(value: &[u8]) -> Any {
-    any(pb_name::VALUE, value.to_vec())
+    any(VALUE, value.to_vec())
 }
 
 fn error_info(reason: &str, domain: &str, metadata: HashMap<String, String>) -> Any {
     let info = pb::ErrorInfo { reason: reason.to_owned(), domain: domain.to_owned(), metadata };
-    any(pb_name::ERROR_INFO, info.encode_to_vec())
+    any(ERROR_INFO, info.encode_to_vec())
 }
 
-fn details(fault: &Fault, foreign: bool) -> Vec<Any> {
+/// The details of a fault.
+fn said(fault: &Fault, foreign: bool) -> Vec<Any> {
     let row = fault.row();
     let data = fault.agent_error().and_then(|error| error.data.as_deref());
     // A foreign client looks for the agent's own details where gRPC has them; a sidecar has them in the data.
-    let mut details = data.filter(|_| foreign).map(lifted).unwrap_or_default();
-    if row.domain == A2A_DOMAIN
-        && !details.iter().any(|detail| detail.type_url.ends_with(pb_name::ERROR_INFO))
-    {
+    let mut details = data.filter(|_| foreign).map(details::of_data).unwrap_or_default();
+    if foreign && fault.grpc().is_some() {
+        // It was said in gRPC, and is said once more as it was.
+        return details;
+    }
+    if row.domain == A2A_DOMAIN && !details.iter().any(|detail| name(detail) == ERROR_INFO) {
         details.push(error_info(row.name, A2A_DOMAIN, HashMap::new()));
     }
     let mut metadata = HashMap::new();
@@ -102,6 +100,7 @@ fn details(fault: &Fault, foreign: bool) -> Vec<Any> {
         if error.dialect != Dialect::V1_0 {
             metadata.insert(DIALECT.to_owned(), error.dialect.as_str().to_owned());
         }
+        metadata.extend(fault.grpc().map(|status| (GRPC.to_owned(), i32::from(status).to_string())));
         details.push(error_info(Reason::JsonrpcError.row().name, DRAGOMAN_DOMAIN, metadata));
         details.extend(error.data.as_deref().map(value_any));
     } else if row.domain == DRAGOMAN_DOMAIN {
@@ -115,56 +114,16 @@ fn details(fault: &Fault, foreign: bool) -> Vec<Any> {
     }
     if let Some(after) = fault.retry_info() {
         let retry = pb::RetryInfo { retry_delay: prost_types::Duration::try_from(after).ok() };
-        details.push(any(pb_name::RETRY_INFO, retry.encode_to_vec()));
+        details.push(any(RETRY_INFO, retry.encode_to_vec()));
     }
     details
-}
-
-/// A detail in an agent's `error.data`, as A2A writes it in JSON (specification §9.5).
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Detail {
-    #[serde(rename = "@type")]
-    kind: String,
-    #[serde(default)]
-    reason: String,
-    #[serde(default)]
-    domain: String,
-    #[serde(default)]
-    field_violations: Vec<FieldViolation>,
-}
-
-#[derive(serde::Deserialize)]
-struct FieldViolation {
-    #[serde(default)]
-    field: String,
-    #[serde(default)]
-    description: String,
-}
-
-/// The details in an agent's `error.data` that gRPC has messages for.
-fn lifted(data: &[u8]) -> Vec<Any> {
-    let mut json = Vec::new();
-    let read = codec::write_value(data, &mut json).ok();
-    let details: Option<Vec<serde_json::Value>> = read.and_then(|()| serde_json::from_slice(&json).ok());
-    let typed =
-        details.into_iter().flatten().filter_map(|detail| serde_json::from_value::<Detail>(detail).ok());
-    let message = |detail: Detail| match detail.kind.rsplit('/').next()? {
-        pb_name::ERROR_INFO => Some(error_info(&detail.reason, &detail.domain, HashMap::new())),
-        pb_name::BAD_REQUEST => {
-            let violations = detail.field_violations.into_iter();
-            Some(bad_request(violations.map(|violation| (violation.field, violation.description))))
-        }
-        _ => None,
-    };
-    typed.filter_map(message).collect()
 }
 
 fn bad_request(violations: impl Iterator<Item = (String, String)>) -> Any {
     let violation =
         |(field, description)| pb::bad_request::FieldViolation { field, description, ..Default::default() };
     let bad = pb::BadRequest { field_violations: violations.map(violation).collect() };
-    any(pb_name::BAD_REQUEST, bad.encode_to_vec())
+    any(BAD_REQUEST, bad.encode_to_vec())
 }
 
 fn size(fault: &Fault, details: &[Any]) -> usize {
@@ -205,41 +164,75 @@ pub(super) fn sanitize(headers: &mut HeaderMap) {
     }
 }
 
-/// Reads a status that a peer sent as the fault that it means.
-pub(super) fn read(status: &Status, operation: Operation) -> Fault {
-    let rich = pb::Status::decode(status.details()).unwrap_or_default();
-    let message = if rich.message.is_empty() { status.message() } else { &rich.message };
-    let find = |name: &'static str| {
-        rich.details.iter().filter(move |detail| detail.type_url.rsplit('/').next() == Some(name))
-    };
-    let infos: Vec<pb::ErrorInfo> =
-        find(pb_name::ERROR_INFO).filter_map(|detail| pb::ErrorInfo::decode(&*detail.value).ok()).collect();
-    let of_domain = |domain| infos.iter().find(|info| info.domain == domain);
+/// The details of a status, and the message, which they have in full.
+fn rich(status: &Status) -> pb::Status {
+    let mut rich = pb::Status::decode(status.details()).unwrap_or_default();
+    if rich.message.is_empty() {
+        status.message().clone_into(&mut rich.message);
+    }
+    rich
+}
 
-    let ours = of_domain(DRAGOMAN_DOMAIN);
-    let code = ours.filter(|info| info.reason == Reason::JsonrpcError.row().name);
-    let dialect = code.and_then(|info| Dialect::of_version(info.metadata.get(DIALECT)?));
-    let dialect = dialect.unwrap_or(Dialect::V1_0);
-    let mut fault = if let Some(code) = code.and_then(|info| info.metadata.get(CODE)?.parse().ok()) {
-        let data = find(pb_name::VALUE).next().map(|detail| Bytes::copy_from_slice(&detail.value));
-        Fault::of_agent(AgentError { code, data, dialect }, message)
+fn infos(rich: &pb::Status) -> Vec<pb::ErrorInfo> {
+    let infos = rich.details.iter().filter(|detail| name(detail) == ERROR_INFO);
+    infos.filter_map(|detail| pb::ErrorInfo::decode(&*detail.value).ok()).collect()
+}
+
+/// The reason that A2A gives.
+fn of_a2a(infos: &[pb::ErrorInfo]) -> Option<Reason> {
+    let info = infos.iter().find(|info| info.domain == A2A_DOMAIN)?;
+    Reason::of_error_info(A2A_DOMAIN, &info.reason)
+}
+
+/// Reads a status that an agent of this pod sent as the fault that it means. It speaks for itself alone: what only sidecars
+/// may say is handed on as its own words, and not believed.
+pub(super) fn of_agent(status: &Status, operation: Operation) -> Fault {
+    let rich = rich(status);
+    let reason = of_a2a(&infos(&rich)).unwrap_or_else(|| of_status(status.code(), operation));
+    let data = details::to_data(&rich.details).map(Bytes::from);
+    let error = AgentError { code: reason.row().jsonrpc, data, dialect: Dialect::V1_0 };
+    let fault = Fault::of_agent_in_grpc(error, rich.message, status.code(), reason);
+    fault.with_params(Params::from_headers(&status.metadata().clone().into_headers()))
+}
+
+/// Reads a status that a peer sent as the fault that it means.
+pub(super) fn of_peer(status: &Status, operation: Operation) -> Fault {
+    let rich = rich(status);
+    let infos = infos(&rich);
+    let find = |kind: &'static str| rich.details.iter().filter(move |detail| name(detail) == kind);
+    let ours = infos.iter().find(|info| info.domain == DRAGOMAN_DOMAIN);
+    let by_the_agent = ours.filter(|info| info.reason == Reason::JsonrpcError.row().name);
+    let mut fault = if let Some((info, code)) =
+        by_the_agent.and_then(|info| Some((info, info.metadata.get(CODE)?.parse().ok()?)))
+    {
+        let data = find(VALUE).next().map(|detail| Bytes::copy_from_slice(&detail.value));
+        let dialect = info.metadata.get(DIALECT).and_then(|version| Dialect::of_version(version));
+        let error = AgentError { code, data, dialect: dialect.unwrap_or(Dialect::V1_0) };
+        match info.metadata.get(GRPC).and_then(|status| status.parse::<i32>().ok()).map(Code::from) {
+            Some(status) => {
+                let meant = Some(of_status(status, operation)).filter(|reason| reason.row().jsonrpc == code);
+                let reason = meant.or_else(|| Reason::of_jsonrpc(code)).unwrap_or(Reason::JsonrpcError);
+                Fault::of_agent_in_grpc(error, &*rich.message, status, reason)
+            }
+            None => Fault::of_agent(error, &*rich.message),
+        }
     } else {
         let own = ours.and_then(|info| Reason::of_error_info(DRAGOMAN_DOMAIN, &info.reason));
-        let a2a = || of_domain(A2A_DOMAIN).and_then(|info| Reason::of_error_info(A2A_DOMAIN, &info.reason));
         let http = ours.and_then(|info| StatusCode::from_bytes(info.metadata.get(HTTP)?.as_bytes()).ok());
-        let fault = http.and_then(|status| Fault::of_http(status, message));
+        let fault = http.and_then(|status| Fault::of_http(status, &*rich.message));
         fault.unwrap_or_else(|| {
-            Fault::new(own.or_else(a2a).unwrap_or_else(|| of_status(status.code(), operation)), message)
+            let reason = own.or_else(|| of_a2a(&infos));
+            Fault::new(reason.unwrap_or_else(|| of_status(status.code(), operation)), &*rich.message)
         })
     };
     if ours.is_some_and(|info| info.metadata.contains_key(NEVER_PROCESSED)) {
         fault = fault.never_processed();
     }
-    let bad = find(pb_name::BAD_REQUEST).filter_map(|detail| pb::BadRequest::decode(&*detail.value).ok());
+    let bad = find(BAD_REQUEST).filter_map(|detail| pb::BadRequest::decode(&*detail.value).ok());
     for violation in bad.flat_map(|bad| bad.field_violations) {
         fault = fault.violation(violation.field, violation.description);
     }
-    let retry = find(pb_name::RETRY_INFO).filter_map(|detail| pb::RetryInfo::decode(&*detail.value).ok());
+    let retry = find(RETRY_INFO).filter_map(|detail| pb::RetryInfo::decode(&*detail.value).ok());
     if let Some(after) = retry.filter_map(|retry| Duration::try_from(retry.retry_delay?).ok()).next() {
         fault = fault.retry_after(after);
     }
@@ -283,7 +276,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         write(fault, foreign).status.add_header(&mut headers).unwrap();
         sanitize(&mut headers);
-        read(&Status::from_header_map(&headers).unwrap(), Operation::GetTask)
+        of_peer(&Status::from_header_map(&headers).unwrap(), Operation::GetTask)
     }
 
     fn value(text: &str) -> Bytes {
@@ -321,7 +314,7 @@ mod tests {
         let infos = |foreign| {
             let status = write(&fault, foreign).status;
             let rich = pb::Status::decode(status.details()).unwrap();
-            let infos = rich.details.iter().filter(|detail| detail.type_url.ends_with(pb_name::ERROR_INFO));
+            let infos = rich.details.iter().filter(|detail| name(detail) == ERROR_INFO);
             infos.map(|info| pb::ErrorInfo::decode(&*info.value).unwrap().reason).collect::<Vec<_>>()
         };
         assert_eq!(infos(true), ["INTERNAL_ERROR", "JSONRPC_ERROR"]);
@@ -359,13 +352,74 @@ mod tests {
         assert_eq!((foreign.code(), foreign.message()), (5, "large"));
     }
 
+    /// A status of an agent with these details, as it comes.
+    fn said(code: Code, details: Vec<Any>) -> Status {
+        let rich = pb::Status { code: code.into(), message: "all of it".into(), details };
+        Status::with_details(code, "short", rich.encode_to_vec().into())
+    }
+
+    #[test]
+    fn what_an_agent_says_in_grpc_crosses_and_is_said_again_as_it_was() {
+        let other = Any { type_url: "other.example/a.B".into(), value: b"\x0a\x01x".to_vec() };
+        let info = error_info("TASK_NOT_FOUND", A2A_DOMAIN, HashMap::new());
+        for (code, details, reason) in [
+            (Code::NotFound, vec![], Reason::TaskNotFound),
+            (Code::Unimplemented, vec![info, other.clone()], Reason::TaskNotFound),
+            (Code::Unimplemented, vec![other.clone()], Reason::UnsupportedOperation),
+            (Code::Aborted, vec![other.clone()], Reason::Internal),
+            (Code::Unauthenticated, vec![other.clone(), other], Reason::Unauthenticated),
+            (Code::PermissionDenied, vec![], Reason::PermissionDenied),
+        ] {
+            let fault = of_agent(&said(code, details.clone()), Operation::GetTask);
+            assert_eq!((fault.reason(), fault.message(), fault.grpc()), (reason, "all of it", Some(code)));
+            let fault = through(&fault, false);
+            assert_eq!(
+                (fault.reason(), fault.code(), fault.grpc()),
+                (reason, reason.row().jsonrpc, Some(code))
+            );
+            let again = write(&fault, true).status;
+            let rich = pb::Status::decode(again.details()).unwrap();
+            assert_eq!((again.code(), rich.message, rich.details), (code, "all of it".into(), details));
+        }
+    }
+
+    #[test]
+    fn an_agent_does_not_speak_for_the_mesh() {
+        let metadata = [(NEVER_PROCESSED, "true"), (HTTP, "401"), (CODE, "7"), (GRPC, "16")];
+        let metadata = metadata.map(|(key, text)| (key.to_owned(), text.to_owned()));
+        for reason in ["AGENT_NOT_FOUND", "JSONRPC_ERROR", "PEER_UNTRUSTED"] {
+            let detail = error_info(reason, DRAGOMAN_DOMAIN, HashMap::from(metadata.clone()));
+            for fault in [
+                of_agent(&said(Code::Unavailable, vec![detail.clone()]), Operation::GetTask),
+                of_agent(&said(Code::FailedPrecondition, vec![detail]), Operation::CancelTask),
+            ] {
+                let far = through(&fault, false);
+                for fault in [fault, far] {
+                    assert!(!fault.is_never_processed() && fault.http().is_none(), "{fault:?}");
+                    assert!(matches!(fault.reason(), Reason::AgentUnreachable | Reason::TaskNotCancelable));
+                    assert_eq!(fault.code(), fault.row().jsonrpc);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn even_a_reason_with_too_much_beside_it_fits() {
+        let metadata = HashMap::from([("k".to_owned(), "x".repeat(10 << 10))]);
+        let detail = error_info("TASK_NOT_FOUND", A2A_DOMAIN, metadata);
+        let fault = of_agent(&said(Code::NotFound, vec![detail]), Operation::GetTask);
+        let written = write(&fault, true);
+        assert!(written.truncated.is_some() && written.status.details().len() < 200);
+        assert_eq!(through(&fault, true).reason(), Reason::TaskNotFound);
+    }
+
     #[test]
     fn details_that_are_no_base64_are_dropped() {
         let mut headers = HeaderMap::new();
         headers.insert("grpc-status", "5".parse().unwrap());
         headers.insert(DETAILS, "not base64!".parse().unwrap());
         sanitize(&mut headers);
-        let fault = read(&Status::from_header_map(&headers).unwrap(), Operation::CancelTask);
+        let fault = of_peer(&Status::from_header_map(&headers).unwrap(), Operation::CancelTask);
         assert_eq!(fault.reason(), Reason::TaskNotFound);
     }
 }

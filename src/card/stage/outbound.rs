@@ -1,5 +1,6 @@
 //! Cards of other agents on their way to the agent of this pod: checked, kept for a while, and rewritten for each caller.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,8 @@ use tower::service_fn;
 
 use super::Card;
 use super::cache::{Cache, Key};
-use crate::a2a::{Binding, Call, Fault, Home, Operation, Reason, Reply, Stage};
+use crate::a2a::{Binding, Call, Fault, Home, Operation, Reason, Reply, Stage, without_port};
 use crate::card::key::Key as PublicKey;
-use crate::card::rewrite::clear_name;
 use crate::card::{Base, MAX, attach_original, for_caller, original, signature};
 use crate::codec;
 
@@ -77,9 +77,10 @@ impl Settings {
             self.fetch(inner, call).await?
         };
         let url = base.unwrap_or_else(|| {
-            format!("http://{}/agents/{}", self.listener, clear_name(&agent, &self.home)).into()
+            format!("http://{}/agents/{}", self.listener, agent.clear_at(&self.home)).into()
         });
-        let base = Base { url: &url, grpc: &self.listener, agent: &agent, home: &self.home };
+        let grpc = listener(&url).unwrap_or(&self.listener);
+        let base = Base { url: &url, grpc, agent: &agent, home: &self.home };
         let unreadable = |error: codec::Error| error.of_reply();
         let mut wire = for_caller(&card.wire, &base, &self.bindings).map_err(unreadable)?;
         if let (true, Some(json)) = (cached, original(&card.wire).map_err(unreadable)?) {
@@ -118,6 +119,37 @@ impl Settings {
     }
 }
 
+/// The `host:port` of the listener that a caller has reached at that URL, which may be the port of one agent; `None` if
+/// the host is the agent's name, which leads here only where a proxy or the caller itself sees to it.
+fn listener(url: &str) -> Option<&str> {
+    let authority = url.strip_prefix("http://")?.split('/').next()?;
+    let host = without_port(authority);
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let is_ours = host.eq_ignore_ascii_case("localhost") || address.is_ok();
+    (is_ours && host.len() < authority.len()).then_some(authority)
+}
+
 fn late() -> Fault {
     Fault::new(Reason::DeadlineExceeded, "the agent's card did not come in time")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_is_where_the_caller_has_reached_this_sidecar() {
+        for (url, expected) in [
+            ("http://127.0.0.1:2602/agents/a", Some("127.0.0.1:2602")),
+            ("http://127.0.0.1:2701", Some("127.0.0.1:2701")),
+            ("http://[::1]:2701", Some("[::1]:2701")),
+            ("http://localhost:2602/agents/a", Some("localhost:2602")),
+            ("http://localhost/agents/a", None),
+            ("http://[::1]/agents/a", None),
+            ("http://a.travel.a2a", None),
+            ("http://a.travel.a2a:80", None),
+        ] {
+            assert_eq!(listener(url), expected, "{url}");
+        }
+    }
 }

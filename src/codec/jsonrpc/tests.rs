@@ -101,3 +101,24 @@ fn our_faults_say_where_and_when() {
     assert_eq!(read["error"]["data"][1]["fieldViolations"][0]["field"], "a.b");
     assert_eq!(read["error"]["data"][2]["retryDelay"], "1.5s");
 }
+
+#[test]
+fn what_an_agent_said_in_grpc_has_its_reason_first() {
+    let own = r#"{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"TASK_NOT_FOUND","domain":"a2a-protocol.org"}"#;
+    let other = r#"{"@type":"x/a.B","value":""}"#;
+    for (data, written) in [
+        (None, format!("[{own}]")),
+        (Some(format!("[{other}]")), format!("[{own},{other}]")),
+        (Some(format!("[{other},{own}]")), format!("[{other},{own}]")),
+    ] {
+        let data = data.map(|text| read_value(&mut Scanner::new(&text), LIMIT).unwrap().into());
+        let error = AgentError { code: -32001, data, dialect: Dialect::V1_0 };
+        let fault = Fault::of_agent_in_grpc(error, "no", tonic::Code::NotFound, Reason::TaskNotFound);
+        let mut out = Vec::new();
+        write_fault(&Id("1".into()), Dialect::V1_0, &fault, &mut out).unwrap();
+        let expected = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":-32001,"message":"no","data":{written}}}}}"#
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

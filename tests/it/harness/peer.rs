@@ -1,5 +1,5 @@
-//! The mesh hop by hand: a peer that sends what it likes to a sidecar's inbound listener, and a far side that answers a
-//! sidecar with what the test likes. Both are believed, unless their certificates say otherwise.
+//! gRPC by hand, over mutual TLS or without: a caller that sends what it likes to a sidecar, and a far side that answers a
+//! sidecar with what the test likes. On the mesh hop both are believed, unless their certificates say otherwise.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -34,9 +35,10 @@ pub(crate) fn tls(dir: &Path, domain: &TrustDomain) -> Tls {
     Tls::new(states, clock).unwrap()
 }
 
-/// A peer with a connection to an inbound listener.
+/// A caller with a connection to an inbound listener, as a peer, or to an outbound one.
 pub(crate) struct Peer {
     requests: SendRequest<Bytes>,
+    scheme: &'static str,
     authority: String,
     _driver: AbortOnDropHandle<()>,
 }
@@ -61,6 +63,18 @@ impl Peer {
         let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from(authority.clone()).unwrap();
         let stream = TlsConnector::from(config).connect(name, stream).await.unwrap();
+        Self::over(stream, "https", authority).await
+    }
+
+    /// A caller without TLS, as the agent of a pod.
+    pub(crate) async fn plain(address: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(address).await.unwrap(), "http", address.to_string()).await
+    }
+
+    async fn over<I>(stream: I, scheme: &'static str, authority: String) -> Self
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (requests, connection) = h2::client::Builder::new()
             .max_header_list_size(1 << 20)
             .initial_connection_window_size(1 << 30)
@@ -68,7 +82,7 @@ impl Peer {
             .await
             .unwrap();
         let driver = dragoman::task::spawn(async move { drop(connection.await) });
-        Self { requests, authority, _driver: driver }
+        Self { requests, scheme, authority, _driver: driver }
     }
 
     /// Calls another agent, or whatever authority, on the same connection.
@@ -100,6 +114,17 @@ impl Peer {
         soon("an answer", async { answer(response.await.unwrap()).await }).await
     }
 
+    /// Begins to call a method of A2A with parameters in JSON.
+    pub(crate) async fn begin(
+        &self,
+        operation: Operation,
+        params: &str,
+        headers: &[(&str, &str)],
+    ) -> h2::client::ResponseFuture {
+        let path = format!("/lf.a2a.v1.A2AService/{operation}");
+        self.open(&path, headers, &frame(&request(operation, params))).await
+    }
+
     /// Posts a body to a path and does not wait for the answer.
     pub(crate) async fn open(
         &self,
@@ -107,7 +132,8 @@ impl Peer {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> h2::client::ResponseFuture {
-        let mut request = Request::post(format!("https://{}{path}", self.authority)).body(()).unwrap();
+        let mut request =
+            Request::post(format!("{}://{}{path}", self.scheme, self.authority)).body(()).unwrap();
         *request.headers_mut() = trailers(&[("te", "trailers"), ("content-type", "application/grpc")]);
         request.headers_mut().extend(trailers(headers));
         let mut requests = self.requests.clone().ready().await.unwrap();
@@ -117,7 +143,8 @@ impl Peer {
     }
 }
 
-async fn answer(response: Response<RecvStream>) -> Answer {
+/// A whole answer.
+pub(crate) async fn answer(response: Response<RecvStream>) -> Answer {
     let (head, mut body) = response.into_parts();
     let whole = whole(&mut body).await;
     let trailers = body.trailers().await.unwrap().unwrap_or_default();
@@ -201,7 +228,7 @@ fn unframe(mut bytes: Bytes) -> Vec<Bytes> {
     messages
 }
 
-/// An HTTP/2 server on mutual TLS where a sidecar is expected.
+/// An HTTP/2 server where a sidecar is expected, on mutual TLS, or an agent.
 pub(crate) struct FarSide {
     pub(crate) address: SocketAddr,
     requests: mpsc::UnboundedReceiver<Asked>,
@@ -231,12 +258,32 @@ impl FarSide {
             let mut connections = JoinSet::new();
             for connection in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
-                connections.spawn(serve(
-                    TlsAcceptor::from(Arc::clone(&config)),
-                    stream,
-                    connection,
-                    tx.clone(),
-                ));
+                let (acceptor, tx) = (TlsAcceptor::from(Arc::clone(&config)), tx.clone());
+                connections.spawn(async move {
+                    let stream = acceptor.accept(stream).await.ok()?;
+                    let sni = stream.get_ref().1.server_name().unwrap_or_default().to_owned();
+                    serve(stream, sni, connection, tx).await
+                });
+            }
+        });
+        Self { address, requests, _listening: listening }
+    }
+
+    /// An agent that speaks gRPC without TLS.
+    pub(crate) async fn plain() -> Self {
+        Self::plain_at("127.0.0.1:0".parse().unwrap()).await
+    }
+
+    /// The same, at an address that was free a moment ago.
+    pub(crate) async fn plain_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tx, requests) = mpsc::unbounded_channel();
+        let listening = dragoman::task::spawn(async move {
+            let mut connections = JoinSet::new();
+            for connection in 0.. {
+                let (stream, _) = listener.accept().await.unwrap();
+                connections.spawn(serve(stream, String::new(), connection, tx.clone()));
             }
         });
         Self { address, requests, _listening: listening }
@@ -253,15 +300,11 @@ impl FarSide {
     }
 }
 
-async fn serve(
-    acceptor: TlsAcceptor,
-    stream: TcpStream,
-    connection: usize,
-    tx: mpsc::UnboundedSender<Asked>,
-) -> Option<()> {
-    let stream = acceptor.accept(stream).await.ok()?;
-    let sni = stream.get_ref().1.server_name().unwrap_or_default().to_owned();
-    let mut http = h2::server::handshake(stream).await.ok()?;
+async fn serve<I>(stream: I, sni: String, connection: usize, tx: mpsc::UnboundedSender<Asked>) -> Option<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut http = h2::server::Builder::new().max_header_list_size(1 << 20).handshake(stream).await.ok()?;
     let (goaway, mut reasons) = mpsc::unbounded_channel();
     loop {
         tokio::select! {

@@ -16,7 +16,7 @@ from a2a.types import a2a_pb2 as pb
 JSONRPC, REST, GRPC, MTLS = 'jsonrpc', 'rest', 'grpc', 'grpc-mtls'
 HTTP = (JSONRPC, REST)
 ALL = (JSONRPC, REST, GRPC, MTLS)
-SERVED = (JSONRPC, MTLS)  # by sidecars today: JSON-RPC beside the agent, gRPC between pods
+SERVED = (JSONRPC, GRPC, MTLS)  # by sidecars today: JSON-RPC and gRPC beside the agent, gRPC between pods
 BINDING_NAMES = {JSONRPC: 'JSONRPC', REST: 'HTTP+JSON', GRPC: 'GRPC', MTLS: 'GRPC'}
 PATIENCE = 30.0  # seconds that one scenario may take
 

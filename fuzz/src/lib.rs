@@ -4,7 +4,8 @@ pub mod smuggle;
 
 use dragoman::a2a::Operation;
 use dragoman::codec::schema::{Message, request, response};
-use dragoman::codec::{Error, Reading, read, write};
+use dragoman::codec::text::Scanner;
+use dragoman::codec::{Error, Form, Reading, read, write};
 use dragoman::proto;
 use serde_json::Value;
 
@@ -17,6 +18,49 @@ pub fn choose(data: &[u8]) -> Option<(&'static Message, &[u8])> {
     let roots = Operation::ALL.map(|operation| [request(operation), response(operation)]);
     let roots = roots.as_flattened();
     Some((roots[usize::from(*first) % roots.len()], rest))
+}
+
+/// Which way a message goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Side {
+    Request,
+    Response,
+}
+
+impl Side {
+    /// Text → wire.
+    pub fn read(self, form: Form, operation: Operation, text: &str) -> Result<Vec<u8>, Error> {
+        let mut scan = Scanner::new(text);
+        let wire = match self {
+            Self::Request => form.read_request(&mut scan, operation, LIMIT)?,
+            Self::Response => form.read_response(&mut scan, operation, LIMIT)?,
+        };
+        scan.end()?;
+        Ok(wire)
+    }
+
+    /// Wire → text.
+    pub fn write(self, form: Form, operation: Operation, wire: &[u8]) -> Result<String, Error> {
+        let mut out = Vec::new();
+        match self {
+            Self::Request => form.write_request(operation, wire, &mut out)?,
+            Self::Response => form.write_response(operation, wire, &mut out)?,
+        }
+        Ok(String::from_utf8(out).expect("JSON is UTF-8"))
+    }
+}
+
+/// One of the RPCs.
+pub fn operation(number: u8) -> Operation {
+    let rpcs: Vec<_> = Operation::ALL.into_iter().filter(|operation| *operation != Operation::GetAgentCard).collect();
+    rpcs[usize::from(number) % rpcs.len()]
+}
+
+/// A side and an operation, chosen by the first byte, and the other bytes.
+pub fn ask(data: &[u8]) -> Option<(Side, Operation, &[u8])> {
+    let (first, rest) = data.split_first()?;
+    let side = if first & 1 == 0 { Side::Request } else { Side::Response };
+    Some((side, operation(first >> 1), rest))
 }
 
 /// Text → wire, as of a reply.

@@ -258,12 +258,12 @@ mod tests {
             (Reason::ParseError, 400, 400),
             (Reason::MethodNotFound, 404, 404),
             (Reason::TaskNotFound, 404, 404),
-            (Reason::TaskNotCancelable, 409, 409),
+            (Reason::TaskNotCancelable, 400, 409),
             (Reason::UnsupportedOperation, 400, 501),
             (Reason::PushNotificationNotSupported, 400, 501),
             (Reason::ExtendedAgentCardNotConfigured, 400, 404),
-            (Reason::ContentTypeNotSupported, 415, 415),
-            (Reason::InvalidAgentResponse, 502, 502),
+            (Reason::ContentTypeNotSupported, 400, 415),
+            (Reason::InvalidAgentResponse, 500, 502),
             (Reason::AgentUnreachable, 503, 503),
         ] {
             let fault = Fault::new(reason, "");

@@ -117,6 +117,9 @@ fn part_up(up: &mut Up<'_>) -> Result<()> {
     if let Some(file) = up.v0_3.take_some("file") {
         let file = FILE.up(file, up.spelling).map_err(|error| error.within("file"))?;
         flatten("file", file, up)?;
+        if up.v1_0.get("raw").is_none() && up.v1_0.get("url").is_none() {
+            return Err(Error::invalid("a file has bytes or a uri").within("file"));
+        }
     }
     match (up.spelling, up.v0_3.take("data")) {
         (_, None) => Ok(()),

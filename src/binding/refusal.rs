@@ -98,7 +98,7 @@ fn write(status: StatusCode, fault: &Fault, dialect: Dialect, out: &mut Vec<u8>)
             out.extend_from_slice(b"{\"error\":{\"code\":");
             number(out, status.as_u16().into());
             out.extend_from_slice(b",\"status\":");
-            write_string(out, &name(fault.grpc().unwrap_or(fault.row().grpc)));
+            write_string(out, &name(fault.grpc().unwrap_or_else(|| fault.row().grpc)));
             out.extend_from_slice(b",\"message\":");
             write_string(out, fault.message());
             out.extend_from_slice(b",\"details\":");

@@ -80,7 +80,10 @@ impl Settled {
             return Ok(None);
         };
         let agrees = |settled: Option<Binding>| settled.is_none_or(|settled| settled == binding);
-        if !agrees(self.binding) || (binding == Binding::Grpc && dialect == Dialect::V0_3) {
+        // The gRPC of 0.3 is another one, which nobody speaks here.
+        let old_grpc =
+            binding == Binding::Grpc && [Some(dialect), self.dialect].contains(&Some(Dialect::V0_3));
+        if !agrees(self.binding) || old_grpc {
             return Ok(None);
         }
         let rank = Rank {
@@ -192,5 +195,6 @@ mod tests {
         assert_eq!(spot(&both(9001), None, None).binding, Binding::Jsonrpc);
         assert_eq!(spot(&grpc(9001), None, None).binding, Binding::Grpc);
         assert_eq!(spot(&both(9001), Some(Binding::Grpc), None).binding, Binding::Grpc);
+        assert_eq!(spot(&both(9000), None, Some(Dialect::V0_3)).binding, Binding::Jsonrpc);
     }
 }

@@ -57,8 +57,12 @@ impl AgentConfig {
         let card = check.optional(raw.card, address::agent_url);
         let binding = check.or(Binding::Auto, raw.binding, |text| words::choice(text, &BINDINGS));
         let dialect = check.or(Dialect::Auto, raw.dialect, |text| words::choice(text, &DIALECTS));
-        let (url, card) = (url?, card?);
+        let (url, card, binding, dialect) = (url?, card?, binding?, dialect?);
+        if (binding, dialect) == (Binding::Grpc, Dialect::V0_3) {
+            let what = ".dialect: gRPC is spoken in 1.0 alone; for 0.3 choose JSONRPC or HTTP+JSON";
+            return Err(check.refuse(&place, what));
+        }
         let card = card.unwrap_or_else(|| url.clone());
-        Ok(Located { place, value: Self { name: name?, url, card, binding: binding?, dialect: dialect? } })
+        Ok(Located { place, value: Self { name: name?, url, card, binding, dialect } })
     }
 }

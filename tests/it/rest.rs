@@ -260,7 +260,7 @@ async fn an_agents_error_in_json_rpc_has_a_status_over_http() {
     let mut pair = Pair::start().await;
     for (error, status, named) in [
         (r#"{"code":-32001,"message":"m"}"#, 404, "TASK_NOT_FOUND"),
-        (r#"{"code":-32002,"message":"m","data":[]}"#, 409, "TASK_NOT_CANCELABLE"),
+        (r#"{"code":-32002,"message":"m","data":[]}"#, 400, "TASK_NOT_CANCELABLE"),
         (r#"{"code":-32602,"message":"m"}"#, 400, "INVALID_PARAMS"),
         (r#"{"code":-32603,"message":"m"}"#, 500, "INTERNAL"),
         (r#"{"code":-32050,"message":"m"}"#, 500, "JSONRPC_ERROR"),
@@ -294,7 +294,7 @@ async fn an_agents_error_over_http_arrives_with_its_details() {
     let request = pair.agent.request().await;
     request.answer("400 Bad Request", "X-Beside: 1\r\n", told.as_bytes()).await;
     let answer = caller.answer().await;
-    assert_eq!((answer.status, answer.head.header("x-beside")), (409, Some("1")));
+    assert_eq!((answer.status, answer.head.header("x-beside")), (400, Some("1")));
     assert_eq!(canonical(&member(&answer.error(), "details").unwrap()), canonical(details));
 
     for (status, body, seen) in [("404 Not Found", "", 404), ("418 I'm a teapot", r#"{"message":"no"}"#, 418)]

@@ -140,6 +140,10 @@ const BEHIND_A_MESH: &[(&str, &str)] = &[
     ),
     ("agents: [{name: a}]", "2:10: agents[0].url is missing"),
     (
+        "agents: [{name: a, url: 'http://127.0.0.1:1', binding: GRPC, dialect: '0.3'}]",
+        "2:10: agents[0].dialect: gRPC is spoken in 1.0 alone; for 0.3 choose JSONRPC or HTTP+JSON",
+    ),
+    (
         "agents: [{name: a, url: 'http://u:pw@h'}]",
         r#"2:25: agents[0].url: "http://…@h" carries a user name or password: leave it out"#,
     ),

@@ -96,6 +96,11 @@ fn said(fault: &Fault, foreign: bool) -> Vec<Any> {
     }
     let mut metadata = HashMap::new();
     if let Some(error) = fault.agent_error() {
+        if foreign && row.domain == A2A_DOMAIN {
+            // The reason says what the code does, and some clients believe the last one.
+            details.extend(error.data.as_deref().map(value_any));
+            return details;
+        }
         metadata.insert(CODE.to_owned(), error.code.to_string());
         if error.dialect != Dialect::V1_0 {
             metadata.insert(DIALECT.to_owned(), error.dialect.as_str().to_owned());
@@ -317,7 +322,7 @@ mod tests {
             let infos = rich.details.iter().filter(|detail| name(detail) == ERROR_INFO);
             infos.map(|info| pb::ErrorInfo::decode(&*info.value).unwrap().reason).collect::<Vec<_>>()
         };
-        assert_eq!(infos(true), ["INTERNAL_ERROR", "JSONRPC_ERROR"]);
+        assert_eq!(infos(true), ["INTERNAL_ERROR"]);
         assert_eq!(infos(false), ["INTERNAL", "JSONRPC_ERROR"]);
         assert_eq!(through(&fault, true).violations()[0].field, "a");
     }

@@ -1,5 +1,7 @@
 //! Messages, their parts, and artifacts.
 
+use base64_simd::STANDARD;
+
 use super::super::tree::{Node, Object};
 use super::super::{Error, KEPT, Result};
 use super::shape::{Down, Odd, Rule, Shape, Spelling, Up, Words, member, same};
@@ -55,8 +57,12 @@ static FILE: Shape = Shape {
         member("mimeType", "mediaType", Rule::Filled),
         member("name", "filename", Rule::Filled),
     ],
-    odd: Some(&Odd { names: &["fileWithBytes", "fileWithUri"], up: file_up, down: file_down }),
+    odd: Some(&Odd { names: &["fileWithBytes", "fileWithUri", ONCE], up: file_up, down: file_down }),
 };
+
+/// Kept of a file of HTTP+JSON whose bytes are in base64 only once, as the schema says. SDKs in Go, Java and Python write
+/// base64 of the base64 that JSON-RPC has, and read nothing else.
+const ONCE: &str = "base64Once";
 
 /// The data of a part in the old package, where it is one level deeper.
 static DATA: Shape = Shape { kind: None, members: &[same("data", Rule::Same)], odd: None };
@@ -76,6 +82,15 @@ fn message_down(down: &mut Down<'_>) -> Result<()> {
 fn file_up(up: &mut Up<'_>) -> Result<()> {
     up.v0_3.rename("fileWithBytes", "bytes");
     up.v0_3.rename("fileWithUri", "uri");
+    if up.spelling == Spelling::Rest
+        && let Some(bytes) = up.v0_3.take_some("bytes")
+    {
+        let inner = bytes.as_string().and_then(|outer| base64_of_base64(&outer));
+        if inner.is_none() && !bytes.is_empty_string() {
+            up.kept.push(ONCE, Node::TRUE);
+        }
+        up.v0_3.push("bytes", inner.map_or(bytes, |inner| Node::string(&inner)));
+    }
     // 1.0 has room for one of them.
     if up.v0_3.get("bytes").is_some_and(|bytes| !bytes.is_null())
         && let Some(uri) = up.v0_3.take_some("uri")
@@ -91,11 +106,24 @@ fn file_down(down: &mut Down<'_>) -> Result<()> {
     {
         down.v0_3.push("uri", uri);
     }
+    let once = down.kept.take(ONCE).is_some();
     if down.spelling == Spelling::Rest {
+        if let Some(bytes) = down.v0_3.take("bytes") {
+            let twice =
+                bytes.as_string().filter(|_| !once).map(|text| STANDARD.encode_to_string(text.as_bytes()));
+            down.v0_3.push("bytes", twice.map_or(bytes, |twice| Node::string(&twice)));
+        }
         down.v0_3.rename("bytes", "fileWithBytes");
         down.v0_3.rename("uri", "fileWithUri");
     }
     Ok(())
+}
+
+/// The base64 that base64 is of, if it is.
+fn base64_of_base64(outer: &str) -> Option<String> {
+    let inner = STANDARD.decode_to_vec(outer.as_bytes()).ok().filter(|inner| !inner.is_empty())?;
+    STANDARD.check(&inner).ok()?;
+    String::from_utf8(inner).ok()
 }
 
 /// The kinds of parts that both dialects know.

@@ -7,7 +7,7 @@
 //! 4 paths         outbound · inbound
 //! 3 abilities     discovery · balance · policy · card · binding
 //! 2 ground        task · drain · telemetry · identity · tls · net
-//! 1 codec         schema · wire · text · read · write · jsonrpc · sse
+//! 1 codec         schema · wire · text · tree · read · write · v0_3 · jsonrpc · sse
 //! 0 words         proto · a2a
 //! ```
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 pub use refusal::refusal;
 
-use crate::a2a::{Fault, Name, Reason};
+use crate::a2a::{Dialect, Fault, Name, Reason};
 use crate::net::BodyError;
 use crate::net::budget::Budget;
 use crate::telemetry::{Direction, Metrics};
@@ -50,6 +50,19 @@ pub struct Arrival {
     pub peer: Option<Arc<str>>,
     /// The base URL by which the caller has reached the agent here; `None` for peers.
     pub base: Option<Arc<str>>,
+}
+
+/// The dialect of a version that a caller has named; `None` if it has named none, which is fine: some forget to (specification
+/// §3.6).
+fn spoken(version: &str) -> Result<Option<Dialect>, Fault> {
+    let version = version.trim();
+    if version.is_empty() {
+        return Ok(None);
+    }
+    Dialect::of_version(version).map(Some).ok_or_else(|| {
+        let shown: String = version.chars().take(32).collect();
+        Fault::new(Reason::VersionNotSupported, format!("A2A {shown:?} is not spoken here: 1.0 and 0.3 are"))
+    })
 }
 
 /// The fault of a request whose body could not be read.

@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 use super::JSON;
 use crate::a2a::{self, A2A_VERSION, Agent, Binding, Call, Dialect, Fault, Operation, Params, Reason, Reply};
 use crate::binding::events::{self, Envelope, Events, KEEP_ALIVE};
-use crate::binding::{Arrival, Edge, unread};
+use crate::binding::{Arrival, Edge, spoken, unread};
 use crate::codec::jsonrpc::{Id, Rejected, Request, read_request, write_fault, write_result};
 use crate::codec::{self, Form, sse};
 use crate::net::budget::keeping;
@@ -182,8 +182,7 @@ impl Envelope for Called {
     }
 }
 
-/// The method tells the dialect; the header, or a parameter of the query, only whether anybody here speaks that version
-/// (specification §3.6). Some callers forget it.
+/// The method tells the dialect; the header, or a parameter of the query, only whether anybody here speaks that version.
 fn check_version(head: &Parts) -> Result<(), Fault> {
     let header = head.headers.get(A2A_VERSION).map(|version| String::from_utf8_lossy(version.as_bytes()));
     let query = || {
@@ -192,14 +191,7 @@ fn check_version(head: &Parts) -> Result<(), Fault> {
         versions.next().map(|(_, version)| version.into())
     };
     let version: Cow<'_, str> = header.or_else(query).unwrap_or_default();
-    if version.is_empty() || Dialect::of_version(&version).is_some() {
-        return Ok(());
-    }
-    let version: String = version.chars().take(32).collect();
-    Err(Fault::new(
-        Reason::VersionNotSupported,
-        format!("A2A {version:?} is not spoken here: 1.0 and 0.3 are"),
-    ))
+    spoken(&version).map(drop)
 }
 
 /// The events of a reply that is not there yet.

@@ -19,7 +19,7 @@ use super::{A2A_JSON, JSON, form};
 use crate::a2a::{self, A2A_VERSION, Agent, Binding, Call, Dialect, Event, Fault, Operation, Params, Reason};
 use crate::binding::events::{self, Envelope, Events, KEEP_ALIVE};
 use crate::binding::refusal::{refuse, status, text};
-use crate::binding::{Arrival, Edge, unread};
+use crate::binding::{Arrival, Edge, spoken, unread};
 use crate::codec::text::Scanner;
 use crate::codec::{self, sse};
 use crate::net::budget::keeping;
@@ -258,17 +258,13 @@ fn version(query: &Query, params: &mut Params) -> Result<Option<Dialect>, Fault>
             let what = "A2A-Version: the header says otherwise than the query";
             return Err(Fault::new(Reason::InvalidRequest, what));
         }
-        (Some(version), _) => version,
-        (None, Some(version)) if !version.trim().is_empty() => version.clone(),
-        (None, _) => return Ok(None),
+        (header, query) => header.or_else(|| query.clone()).unwrap_or_default(),
     };
-    let unknown = || {
-        let shown: String = said.chars().take(32).collect();
-        Fault::new(Reason::VersionNotSupported, format!("A2A {shown:?} is not spoken here: 1.0 and 0.3 are"))
-    };
-    let dialect = Dialect::of_version(&said).ok_or_else(unknown)?;
-    params.set(A2A_VERSION, HeaderValue::try_from(&*said).map_err(|_| unknown())?);
-    Ok(Some(dialect))
+    let dialect = spoken(&said)?;
+    if let (Some(_), Ok(said)) = (dialect, HeaderValue::try_from(said)) {
+        params.set(A2A_VERSION, said);
+    }
+    Ok(dialect)
 }
 
 /// Whether a caller wants JSON by its own name: some look at nothing else.

@@ -17,6 +17,9 @@ mod work;
 use std::hint::black_box;
 
 use base64_simd::STANDARD;
+use dragoman::a2a::Operation;
+use dragoman::codec::Form;
+use dragoman::codec::text::Scanner;
 use serde_json::Value;
 
 use self::clock::{Subject, compare};
@@ -49,6 +52,10 @@ fn main() {
     table("JSON → wire", &measured, |measured| &measured.read);
     table("wire → JSON", &measured, |measured| &measured.write);
     ratios(&measured);
+    for sample in samples.iter().filter(|sample| samples::REQUESTS.contains(&sample.name)) {
+        let [read, write] = old(sample, rounds);
+        println!("\n{} in 0.3: {read:.2}× the time of 1.0 in, {write:.2}× out", sample.name);
+    }
     if let Some((file, measured)) =
         samples.iter().zip(&measured).find(|(sample, _)| sample.name == samples::FILE)
     {
@@ -67,6 +74,30 @@ fn measure(sample: &Sample, rounds: usize, counted: bool) -> Measured {
     };
     let (read, write) = (result(work.read, Direction::Read), result(work.write, Direction::Write));
     Measured { name, json, wire, read, write }
+}
+
+/// What a request costs in 0.3, as a multiple of what it costs in 1.0: read, and written.
+fn old(sample: &Sample, rounds: usize) -> [f64; 2] {
+    const LIMIT: usize = 16 << 20;
+    let operation = Operation::SendMessage;
+    let read = |form: Form, text: &str| form.read_request(&mut Scanner::new(text), operation, LIMIT).unwrap();
+    let write = |form: Form, wire: &[u8]| {
+        let mut out = Vec::with_capacity(wire.len() * 5 / 4 + 128);
+        form.write_request(operation, wire, &mut out).unwrap();
+        out
+    };
+    let wire = read(Form::V1_0, &sample.text);
+    let text = String::from_utf8(write(Form::V0_3, &wire)).unwrap();
+    let [read_new, read_old, write_new, write_old] = compare(
+        [
+            Subject::new(|| drop(black_box(read(Form::V1_0, black_box(&sample.text))))),
+            Subject::new(|| drop(black_box(read(Form::V0_3, black_box(&text))))),
+            Subject::new(|| drop(black_box(write(Form::V1_0, black_box(&wire))))),
+            Subject::new(|| drop(black_box(write(Form::V0_3, black_box(&wire))))),
+        ],
+        rounds,
+    );
+    [read_old / read_new, write_old / write_new]
 }
 
 /// The least that a file part can cost: base64, and its bytes copied once into memory of their own.

@@ -4,6 +4,8 @@ use dragoman::codec::Reading;
 use dragoman::codec::schema::{self, Message};
 use serde_json::{Value, json};
 
+/// The requests that are measured in 0.3, too.
+pub(crate) const REQUESTS: [&str; 2] = ["1 KB message", FILE];
 /// The name of the message with a file part.
 pub(crate) const FILE: &str = "4 MB file";
 /// The bytes of that file.

@@ -85,7 +85,8 @@ pub fn crosses_unchanged(message: &'static Message, text: &str) {
     assert_eq!((letters(text), as_doubles(text)), (letters(&once), as_doubles(&once)), "{text}\n{once}");
 }
 
-fn letters(text: &str) -> Vec<u8> {
+/// What a text is made of, in whatever order.
+pub fn letters(text: &str) -> Vec<u8> {
     let mut letters = text.as_bytes().to_vec();
     letters.sort_unstable();
     letters

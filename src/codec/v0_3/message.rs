@@ -46,7 +46,7 @@ pub(super) static ARTIFACT: Shape = Shape {
 static PART: Shape = Shape {
     kind: None,
     members: &[same("text", Rule::Same), same("metadata", Rule::Same)],
-    odd: Some(&Odd { names: &["kind", "type", "file", "data", COMPAT], up: part_up, down: part_down }),
+    odd: Some(&Odd { names: &["kind", "file", "data", COMPAT], up: part_up, down: part_down }),
 };
 
 static FILE: Shape = Shape {
@@ -130,6 +130,7 @@ fn base64_of_base64(outer: &str) -> Option<String> {
 const KINDS: [&str; 3] = ["text", "file", "data"];
 
 fn part_up(up: &mut Up<'_>) -> Result<()> {
+    // The other name is older; beside the kind it is one that nobody knows.
     let kind = up.v0_3.take("kind").or_else(|| up.v0_3.take("type"));
     let has = |name| up.v0_3.get(name).is_some_and(|value| !value.is_null());
     if !KINDS.into_iter().any(has) && !up.v0_3.get("data").is_some_and(Node::is_null) {

@@ -14,7 +14,7 @@ pub(super) static SEND: Shape = Shape {
         same("configuration", Rule::Object(&CONFIGURATION)),
         same("metadata", Rule::Same),
     ],
-    odd: None,
+    odd: Some(&Odd { names: &["request"], up: send_up, down: send_down }),
 };
 
 static CONFIGURATION: Shape = Shape {
@@ -81,14 +81,42 @@ fn named_down(down: &mut Down<'_>) -> Result<()> {
     Ok(())
 }
 
-/// 0.3 says whether to wait, and waits if nothing is said; 1.0 says the opposite. That nothing was said is kept.
+/// HTTP+JSON may have the name that the schema has.
+fn send_up(up: &mut Up<'_>) -> Result<()> {
+    if up.spelling == Spelling::Rest {
+        up.v0_3.rename("request", "message");
+        if up.v0_3.get("configuration").is_none() {
+            up.kept.push("configuration", Node::NULL);
+        }
+    }
+    Ok(())
+}
+
+/// Agents on HTTP+JSON take a configuration that is not there for one that says not to wait.
+fn send_down(down: &mut Down<'_>) -> Result<()> {
+    let unsaid = down.kept.take("configuration").is_some();
+    if down.spelling == Spelling::Rest && !unsaid && down.v0_3.get("configuration").is_none() {
+        let configuration = CONFIGURATION.down(Node::EMPTY, Spelling::Rest)?;
+        down.v0_3.push("configuration", configuration);
+    }
+    Ok(())
+}
+
+/// 0.3 says whether to wait, 1.0 whether not to. Who says nothing waits, but over HTTP+JSON, where false is left out. That
+/// nothing was said is kept.
 fn configuration_up(up: &mut Up<'_>) -> Result<()> {
     up.v0_3.rename("pushNotification", "pushNotificationConfig");
-    match up.v0_3.take_some("blocking") {
-        Some(blocking) if blocking.is_true() => up.v1_0.push("returnImmediately", Node::FALSE),
-        Some(blocking) if blocking == Node::FALSE => up.v1_0.push("returnImmediately", Node::TRUE),
+    let at_once = match up.v0_3.take_some("blocking") {
+        Some(blocking) if blocking.is_true() => Some(false),
+        Some(blocking) if blocking == Node::FALSE => Some(true),
         Some(blocking) => return Err(blocking.other_type("true or false").within("blocking")),
-        None => up.kept.push("blocking", Node::NULL),
+        None => {
+            up.kept.push("blocking", Node::NULL);
+            (up.spelling == Spelling::Rest).then_some(true)
+        }
+    };
+    if let Some(at_once) = at_once {
+        up.v1_0.push("returnImmediately", Node::bool(at_once));
     }
     Ok(())
 }
@@ -99,7 +127,8 @@ fn configuration_down(down: &mut Down<'_>) -> Result<()> {
     }
     let at_once = down.v1_0.take("returnImmediately").is_some_and(|value| value.is_true());
     let unsaid = down.kept.take("blocking").is_some_and(|kept| kept.is_null());
-    if at_once || !unsaid {
+    let means_at_once = down.spelling == Spelling::Rest;
+    if !unsaid || at_once != means_at_once {
         down.v0_3.push("blocking", Node::bool(!at_once));
     }
     Ok(())

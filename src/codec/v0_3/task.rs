@@ -25,7 +25,7 @@ static STATUS: Shape = Shape {
         same("message", Rule::Object(&MESSAGE)),
         same("timestamp", Rule::Time),
     ],
-    odd: None,
+    odd: Some(&Odd { names: &["update"], up: status_up, down: as_it_is }),
 };
 
 pub(super) static STATES: Words = Words {
@@ -99,6 +99,20 @@ fn nothing(_: &mut Up<'_>) -> Result<()> {
     Ok(())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "other objects can fail")]
+fn as_it_is(_: &mut Down<'_>) -> Result<()> {
+    Ok(())
+}
+
+/// HTTP+JSON may have the name that the schema has.
+#[expect(clippy::unnecessary_wraps, reason = "other objects can fail")]
+fn status_up(up: &mut Up<'_>) -> Result<()> {
+    if up.spelling == Spelling::Rest {
+        up.v0_3.rename("update", "message");
+    }
+    Ok(())
+}
+
 fn task_down(down: &mut Down<'_>) -> Result<()> {
     if down.v0_3.get("status").is_none() {
         down.v0_3.push("status", STATUS.down(Node::EMPTY, down.spelling)?);
@@ -129,6 +143,10 @@ static PAYLOADS: [(&str, &str, &Shape); 4] = [
 pub(super) fn payload_up<'a>(value: Node<'a>, spelling: Spelling) -> Result<Node<'a>> {
     let mut object = value.object()?;
     let mut v1_0 = Object::default();
+    if spelling == Spelling::Rest && object.get("kind").is_none() {
+        // As the schema has it.
+        object.rename("msg", "message");
+    }
     let wrapped = PAYLOADS.iter().find(|(_, name, _)| {
         spelling == Spelling::Rest && object.get("kind").is_none() && object.get(name).is_some()
     });

@@ -4,7 +4,7 @@ use base64_simd::STANDARD;
 
 use super::super::tree::{Node, Object};
 use super::super::{Error, KEPT, Result};
-use super::shape::{Down, Odd, Rule, Shape, Spelling, Up, Words, member, same};
+use super::shape::{Down, Odd, Rule, Shape, Spelling, Up, Words, member, same, take_over};
 
 /// Says in a part's metadata that its data is wrapped in an object, which 0.3 asks for (a convention of the SDKs).
 const COMPAT: &str = "data_part_compat";
@@ -145,7 +145,7 @@ fn part_up(up: &mut Up<'_>) -> Result<()> {
     }
     if let Some(file) = up.v0_3.take_some("file") {
         let file = FILE.up(file, up.spelling).map_err(|error| error.within("file"))?;
-        flatten("file", file, up)?;
+        take_over("file", file, up)?;
         if up.v1_0.get("raw").is_none() && up.v1_0.get("url").is_none() {
             return Err(Error::invalid("a file has bytes or a uri").within("file"));
         }
@@ -155,23 +155,11 @@ fn part_up(up: &mut Up<'_>) -> Result<()> {
         (Spelling::Rpc, Some(data)) => data_up(data, up),
         (Spelling::Rest, Some(data)) => {
             let data = DATA.up(data, Spelling::Rest).map_err(|error| error.within("data"))?;
-            flatten("data", data, up)?;
+            take_over("data", data, up)?;
             let data = up.v1_0.take("data").unwrap_or(Node::EMPTY);
             data_up(data, up)
         }
     }
-}
-
-/// Takes over the members of an object that 1.0 has in the part itself; what 0.3 alone has there is kept under its name.
-fn flatten<'a>(name: &'static str, value: Node<'a>, up: &mut Up<'a>) -> Result<()> {
-    for (member, value) in value.object()? {
-        if member == KEPT {
-            up.kept.push(name, value);
-        } else {
-            up.v1_0.push(member, value);
-        }
-    }
-    Ok(())
 }
 
 /// Data that is wrapped comes out of its object. Whether it was is kept where it could not be told on the way back.

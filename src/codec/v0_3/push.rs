@@ -2,7 +2,7 @@
 
 use super::super::tree::{Node, Object};
 use super::super::{KEPT, Result};
-use super::shape::{Down, Odd, Rule, Shape, Spelling, Up, member, same};
+use super::shape::{Down, Odd, Rule, Shape, Spelling, Up, member, same, take_over};
 
 /// The webhook itself.
 pub(super) static CONFIG: Shape = Shape {
@@ -100,14 +100,7 @@ fn authentication_down(down: &mut Down<'_>) -> Result<()> {
 fn of_task_up(up: &mut Up<'_>) -> Result<()> {
     let Some(config) = up.v0_3.take_some(INNER) else { return Ok(()) };
     let config = CONFIG.up(config, up.spelling).map_err(|error| error.within(INNER))?;
-    for (name, value) in config.object()? {
-        if name == KEPT {
-            up.kept.push(INNER, value);
-        } else {
-            up.v1_0.push(name, value);
-        }
-    }
-    Ok(())
+    take_over(INNER, config, up)
 }
 
 fn of_task_down(down: &mut Down<'_>) -> Result<()> {
@@ -131,10 +124,13 @@ fn of_name_up(up: &mut Up<'_>) -> Result<()> {
     if let Some(config) = up.v0_3.take_some("config") {
         let id = up.v0_3.take_some("configId").unwrap_or_else(|| Node::string(""));
         up.kept.push("configId", id);
-        for (name, value) in config.object().map_err(|error| error.within("config"))? {
-            up.v0_3.take(&name);
-            up.v0_3.push(name, value);
+        let config = OF_NAME.up(config, up.spelling).map_err(|error| error.within("config"))?;
+        take_over("config", config, up)?;
+        if !parent.is_empty() {
+            up.v1_0.take("taskId");
+            up.v1_0.push("taskId", Node::string(&parent));
         }
+        return Ok(());
     }
     of_task_up(up)?;
     let (task, config) = taken(up, "name");
@@ -146,16 +142,21 @@ fn of_name_up(up: &mut Up<'_>) -> Result<()> {
 }
 
 fn of_name_down(down: &mut Down<'_>) -> Result<()> {
-    let (task, id) = (text(down, "taskId"), text(down, "id"));
-    let wrapped = down.kept.take("configId");
-    of_task_down(down)?;
-    down.v0_3.push("name", Node::string(&name(&task, &id)));
-    if let Some(id) = wrapped {
-        let config = std::mem::take(&mut down.v0_3);
-        down.v0_3.push("parent", Node::string(&name(&task, "")));
-        down.v0_3.push("configId", id);
-        down.v0_3.push("config", Node::Object(config));
+    let name = name(&text(down, "taskId"), &text(down, "id"));
+    let Some(id) = down.kept.take("configId") else {
+        of_task_down(down)?;
+        down.v0_3.push("name", Node::string(&name));
+        return Ok(());
+    };
+    let parent = self::name(&text(down, "taskId"), "");
+    let mut config = std::mem::take(&mut down.v1_0);
+    if let Some(kept) = down.kept.take("config") {
+        config.push(KEPT, kept);
     }
+    let config = OF_NAME.down(Node::Object(config), down.spelling).map_err(|error| error.within("config"))?;
+    down.v0_3.push("parent", Node::string(&parent));
+    down.v0_3.push("configId", id);
+    down.v0_3.push("config", config);
     Ok(())
 }
 

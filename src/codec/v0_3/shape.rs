@@ -97,6 +97,18 @@ pub(super) const fn same(name: &'static str, rule: Rule) -> Member {
     Member { v0_3: name, v1_0: name, rule }
 }
 
+/// Takes over the members of an object of 0.3 that 1.0 has one level further out; what is kept of it is kept under its name.
+pub(super) fn take_over<'a>(name: &'static str, nested: Node<'a>, up: &mut Up<'a>) -> Result<()> {
+    for (member, value) in nested.object()? {
+        if member == KEPT {
+            up.kept.push(name, value);
+        } else {
+            up.v1_0.push(member, value);
+        }
+    }
+    Ok(())
+}
+
 impl Shape {
     /// An object of 0.3 as one of 1.0.
     pub(super) fn up<'a>(&self, value: Node<'a>, spelling: Spelling) -> Result<Node<'a>> {

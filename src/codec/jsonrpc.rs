@@ -95,6 +95,8 @@ struct Envelope<'a> {
     id: Option<Option<Id>>,
     method: Option<Method>,
     params: Option<Params<'a>>,
+    /// The member that came more than once: whoever reads the other one takes it for another call.
+    twice: Option<&'static str>,
 }
 
 enum Method {
@@ -139,7 +141,9 @@ impl<'a> Envelope<'a> {
         let mut envelope = Self::default();
         let mut more = scan.begin_object()?;
         while more {
-            match &*scan.key()? {
+            let key = scan.key()?;
+            envelope.check_twice(&key);
+            match &*key {
                 "jsonrpc" => envelope.version = Some(scan.skip()?),
                 "id" => envelope.id = Some(Id::read(scan)?),
                 "method" => envelope.method = Some(Method::read(scan)?),
@@ -150,6 +154,17 @@ impl<'a> Envelope<'a> {
             more = scan.more(b'}')?;
         }
         Ok(envelope)
+    }
+
+    fn check_twice(&mut self, key: &str) {
+        let known = [
+            ("jsonrpc", self.version.is_some()),
+            ("id", self.id.is_some()),
+            ("method", self.method.is_some()),
+            ("params", self.params.is_some()),
+        ];
+        let twice = known.into_iter().find(|(name, is_there)| *name == key && *is_there);
+        self.twice = self.twice.or(twice.map(|(name, _)| name));
     }
 
     /// Only a text that is no JSON is an error here: what breaks the schema must not hide the id behind it.
@@ -181,6 +196,9 @@ impl<'a> Envelope<'a> {
     fn checked(self, limit: usize) -> Result<(Operation, Form, Vec<u8>), Fault> {
         if self.version != Some("\"2.0\"") {
             return Err(Fault::new(Reason::InvalidRequest, "jsonrpc: must be \"2.0\""));
+        }
+        if let Some(member) = self.twice {
+            return Err(Fault::new(Reason::InvalidRequest, format!("{member}: given twice")));
         }
         if matches!(self.id, Some(None)) {
             let what = format!("id: must be a string, a number or null, of at most {ID_MAX} bytes");

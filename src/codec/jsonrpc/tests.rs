@@ -42,6 +42,12 @@ fn each_mistake_has_its_code_and_the_id_if_it_can_be_read() {
         (r#"{"jsonrpc":"2.0","id":7,"method":7}"#, "7", -32600),
         (r#"{"jsonrpc":"2.0","id":{},"method":"GetTask"}"#, "null", -32600),
         (&long, "null", -32600),
+        (r#"{"jsonrpc":"2.0","id":7,"method":"tasks/list","params":{},"method":"SendMessage"}"#, "7", -32600),
+        (
+            r#"{"jsonrpc":"2.0","id":7,"method":"GetTask","params":{"id":"t"},"params":{"id":"u"}}"#,
+            "7",
+            -32600,
+        ),
         (r#"{"jsonrpc":"2.0","id":7,"method":"GetAgentCard"}"#, "7", -32601),
         (r#"{"jsonrpc":"2.0","id":7,"method":"getTask"}"#, "7", -32601),
         (r#"{"jsonrpc":"2.0","id":7,"method":"GetTask"}"#, "7", -32602),

@@ -1,7 +1,7 @@
 //! Webhooks: nested in 0.3, flat in 1.0, and addressed by resource names in the old package.
 
 use super::super::tree::{Node, Object};
-use super::super::{KEPT, Result};
+use super::super::{Error, KEPT, Result};
 use super::shape::{Down, Odd, Rule, Shape, Spelling, Up, member, same, take_over};
 
 /// The webhook itself.
@@ -65,7 +65,7 @@ pub(super) static WHICH: Shape = Shape {
 pub(super) static WHICH_NAME: Shape = Shape {
     kind: None,
     members: &[member("metadata", "", Rule::Only)],
-    odd: Some(&Odd { names: &["name", "parent"], up: which_name_up, down: which_name_down }),
+    odd: Some(&Odd { names: &["name"], up: which_name_up, down: which_name_down }),
 };
 
 const INNER: &str = "pushNotificationConfig";
@@ -181,6 +181,9 @@ fn which_down(down: &mut Down<'_>) -> Result<()> {
 }
 
 fn which_name_up(up: &mut Up<'_>) -> Result<()> {
+    if up.v0_3.get("name").is_none() {
+        return Err(Error::invalid("missing: tasks/TASK/pushNotificationConfigs/CONFIG").within("name"));
+    }
     let (task, config) = taken(up, "name");
     up.v1_0.push("taskId", Node::string(&task));
     up.v1_0.push("id", Node::string(&config));

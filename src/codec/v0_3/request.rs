@@ -17,10 +17,12 @@ pub(super) static SEND: Shape = Shape {
     odd: None,
 };
 
+const MODES: &str = "acceptedOutputModes";
+
 static CONFIGURATION: Shape = Shape {
     kind: None,
     members: &[
-        same("acceptedOutputModes", Rule::Same),
+        same(MODES, Rule::Same),
         same("historyLength", Rule::Same),
         member("pushNotificationConfig", "taskPushNotificationConfig", Rule::Object(&push::CONFIG)),
     ],
@@ -84,6 +86,12 @@ fn named_down(down: &mut Down<'_>) -> Result<()> {
 /// 0.3 says whether to wait, and waits if nothing is said; 1.0 says the opposite. That nothing was said is kept.
 fn configuration_up(up: &mut Up<'_>) -> Result<()> {
     up.v0_3.rename("pushNotification", "pushNotificationConfig");
+    // Nothing in 1.0; the oldest agents do not do without it.
+    if up.v0_3.get(MODES).is_some_and(Node::is_empty_list)
+        && let Some(none) = up.v0_3.take(MODES)
+    {
+        up.kept.push(MODES, none);
+    }
     match up.v0_3.take_some("blocking") {
         Some(blocking) if blocking.is_true() => up.v1_0.push("returnImmediately", Node::FALSE),
         Some(blocking) if blocking == Node::FALSE => up.v1_0.push("returnImmediately", Node::TRUE),
@@ -96,6 +104,11 @@ fn configuration_up(up: &mut Up<'_>) -> Result<()> {
 fn configuration_down(down: &mut Down<'_>) -> Result<()> {
     if down.spelling == Spelling::Rest {
         down.v0_3.rename("pushNotificationConfig", "pushNotification");
+    }
+    if down.v0_3.get(MODES).is_none()
+        && let Some(none) = down.kept.take(MODES).filter(Node::is_empty_list)
+    {
+        down.v0_3.push(MODES, none);
     }
     let at_once = down.v1_0.take("returnImmediately").is_some_and(|value| value.is_true());
     let unsaid = down.kept.take("blocking").is_some_and(|kept| kept.is_null());

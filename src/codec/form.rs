@@ -64,6 +64,14 @@ impl Form {
         match self {
             Self::V0_3 => Spelling::Rpc.read_response(scan, operation, limit),
             Self::V0_3Rest => Spelling::Rest.read_response(scan, operation, limit),
+            // One SDK answers with the bare list.
+            Self::V1_0
+                if operation == Operation::ListTaskPushNotificationConfigs && scan.peek() == Some(b'[') =>
+            {
+                let text = format!("{{\"configs\":{}}}", scan.skip()?);
+                let mut scan = Scanner::new(&text);
+                Reader::new(&mut scan, Reading::Reply, limit, size).read(schema::response(operation))
+            }
             Self::V1_0 => Reader::new(scan, Reading::Reply, limit, size).read(schema::response(operation)),
         }
     }

@@ -16,11 +16,12 @@ use crate::a2a::{AgentError, DRAGOMAN_DOMAIN, Dialect, Fault, Operation, Reason}
 /// The most bytes that an id may have; it is kept as long as its call.
 pub const ID_MAX: usize = 1024;
 
+/// What one SDK calls [`Operation::ListTaskPushNotificationConfigs`].
+const SINGULAR: &str = "ListTaskPushNotificationConfig";
+
 /// The id of a request, as it was written: a string, a number or null.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Id(Box<str>);
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 impl Id {
     /// The id of an answer to a request whose id is not known.
@@ -28,10 +29,10 @@ impl Id {
         Self("null".into())
     }
 
-    /// An id of our own: a string, which every agent echoes (numbers are cut by some, null refused by others).
+    /// An id of our own: a string, which every agent echoes (numbers are cut by some, null refused by others), in the form
+    /// of a UUID, because some take a string of digits for a number.
     pub fn of_number(number: u64) -> Self {
-        let digits = (0..16).rev().map(|digit| char::from(HEX[(number >> (4 * digit) & 0xF) as usize]));
-        Self(std::iter::once('"').chain(digits).chain(['"']).collect())
+        Self(format!("\"00000000-0000-0000-{:04x}-{:012x}\"", number >> 48, number & 0xFFFF_FFFF_FFFF).into())
     }
 
     /// The JSON text.
@@ -164,7 +165,7 @@ impl<'a> Envelope<'a> {
             ("params", self.params.is_some()),
         ];
         let twice = known.into_iter().find(|(name, is_there)| *name == key && *is_there);
-        self.twice = self.twice.or(twice.map(|(name, _)| name));
+        self.twice = self.twice.or_else(|| twice.map(|(name, _)| name));
     }
 
     /// Only a text that is no JSON is an error here: what breaks the schema must not hide the id behind it.
@@ -232,6 +233,8 @@ impl Method {
         let method = scan.string()?;
         Ok(if let Some(operation) = Operation::rpc(&method) {
             Self::Known(operation, Form::V1_0)
+        } else if method == SINGULAR {
+            Self::Known(Operation::ListTaskPushNotificationConfigs, Form::V1_0)
         } else if let Some(operation) = v0_3::operation(&method) {
             Self::Known(operation, Form::V0_3)
         } else {

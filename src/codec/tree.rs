@@ -101,6 +101,17 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Whether it is a list without elements.
+    pub(super) fn is_empty_list(&self) -> bool {
+        match self {
+            Self::List(list) => list.is_empty(),
+            Self::Text(Cow::Borrowed(text)) => {
+                Scanner::new(text).begin_list().is_ok_and(|has_elements| !has_elements)
+            }
+            Self::Text(Cow::Owned(_)) | Self::Object(_) => false,
+        }
+    }
+
     /// Whether it is the empty string.
     pub(super) fn is_empty_string(&self) -> bool {
         matches!(self, Self::Text(text) if text == "\"\"")

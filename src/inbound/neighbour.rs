@@ -6,6 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use futures_util::stream::{self, StreamExt as _};
 use http::HeaderValue;
 use tokio::time::{Instant, timeout};
 use tower::{ServiceExt as _, service_fn};
@@ -83,7 +84,7 @@ impl Neighbour {
     /// is asked once more in the other dialect.
     async fn prove(&self, call: Call, known: Arc<Known>) -> Result<Reply, Fault> {
         let again = call.clone();
-        let outcome = self.ask_in_dialect(call, Arc::clone(&known)).await;
+        let outcome = looked_at(self.ask_in_dialect(call, Arc::clone(&known)).await).await;
         if !has_no_such_method(&outcome) {
             if is_understood(&outcome) {
                 self.0.known.store(Some(Arc::new(Known { proven: true, ..Known::clone(&known) })));
@@ -96,7 +97,7 @@ impl Neighbour {
         };
         let spot = Spot { dialect, version: String::new(), ..known.spot.clone() };
         let other = Arc::new(Known { proven: true, ..self.believed(spot) });
-        let second = self.ask_in_dialect(again, Arc::clone(&other)).await;
+        let second = looked_at(self.ask_in_dialect(again, Arc::clone(&other)).await).await;
         if !is_understood(&second) {
             return outcome;
         }
@@ -189,6 +190,16 @@ impl Neighbour {
             }
             Ok(_) | Err(_) => None,
         }
+    }
+}
+
+/// Some agents tell of an error in a stream: its first event decides what the reply is.
+async fn looked_at(outcome: Result<Reply, Fault>) -> Result<Reply, Fault> {
+    let Reply { params, body } = outcome?;
+    let Body::Events(mut events) = body else { return Ok(Reply { params, body }) };
+    match events.next().await {
+        Some(Err(fault)) => Err(fault.with_params(params)),
+        first => Ok(Reply { params, body: Body::Events(stream::iter(first).chain(events).boxed()) }),
     }
 }
 

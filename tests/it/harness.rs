@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 pub(crate) mod agent;
 pub(crate) mod client;
+pub(crate) mod dialect;
 pub(crate) mod dns;
 pub(crate) mod http1;
 pub(crate) mod json;

@@ -59,3 +59,5 @@ mod schema;
 mod shape;
 /// Streams of events, and how they end.
 mod streams;
+/// Everything that goes wrong between SDKs and dialects, and must not go wrong here.
+mod traps;

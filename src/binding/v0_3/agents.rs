@@ -54,7 +54,8 @@ async fn subscribe(mut inner: impl Stage, call: Call) -> Result<Reply, Fault> {
         }
         Err(_) => {
             let task = task(&mut inner, get).await;
-            (Params::default(), stream::iter(task).chain(later(reply)).boxed())
+            let events = but_for(task.clone(), later(reply));
+            (Params::default(), stream::iter(task.map(Ok)).chain(events).boxed())
         }
     };
     Ok(Reply { params, body: Body::Events(events) })
@@ -72,19 +73,38 @@ fn later(reply: BoxFuture<'static, Result<Reply, Fault>>) -> Events {
 
 async fn beginning(mut inner: impl Stage, get: Call, mut events: Events) -> Events {
     let first = timeout(FIRST, events.next()).await.ok();
-    let early = match first {
+    match first {
         // It begins with the task itself, or with an error; or it ends.
-        Some(Some(first)) if !is_update(&first) => return stream::iter([first]).chain(events).boxed(),
-        Some(None) => return stream::empty().boxed(),
-        Some(Some(update)) => Some(update),
-        None => None,
-    };
-    stream::iter(task(&mut inner, get).await.into_iter().chain(early)).chain(events).boxed()
+        Some(Some(first)) if !is_update(&first) => stream::iter([first]).chain(events).boxed(),
+        Some(None) => stream::empty().boxed(),
+        Some(Some(update)) => {
+            let task = task(&mut inner, get).await.map(Ok);
+            stream::iter(task.into_iter().chain([update])).chain(events).boxed()
+        }
+        None => {
+            let task = task(&mut inner, get).await;
+            let events = but_for(task.clone(), events);
+            stream::iter(task.map(Ok)).chain(events).boxed()
+        }
+    }
 }
 
 /// The task as it stands. An agent that cannot be asked now is followed all the same.
-async fn task(inner: &mut impl Stage, get: Call) -> Option<Result<Event, Fault>> {
-    inner.call(get).await.and_then(once).ok().map(|task| Ok(task_event(&task)))
+async fn task(inner: &mut impl Stage, get: Call) -> Option<Event> {
+    inner.call(get).await.and_then(once).ok().map(|task| task_event(&task))
+}
+
+/// Events without the first one if it is the task that has come already: some clients stop at a second one.
+fn but_for(task: Option<Event>, events: Events) -> Events {
+    let known = match task {
+        Some(Event::Data(wire)) => wire,
+        Some(Event::End(_)) | None => return events,
+    };
+    let news = events.enumerate().filter(move |(index, event)| {
+        let again = *index == 0 && matches!(event, Ok(Event::Data(wire)) if *wire == known);
+        std::future::ready(!again)
+    });
+    news.map(|(_, event)| event).boxed()
 }
 
 /// Whether an event tells of a change, and not of the task as a whole.

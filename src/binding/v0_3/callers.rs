@@ -129,7 +129,7 @@ async fn subscribe(mut inner: impl Stage, call: Call) -> Result<Reply, Fault> {
             };
             Ok(Reply { params, body: Body::Events(events.flatten_stream().boxed()) })
         }
-        Err(fault) if fault.reason() == Reason::UnsupportedOperation => match inner.call(get).await {
+        Err(fault) if is_over(&fault) => match inner.call(get).await {
             Ok(reply) => {
                 let events = [Ok(task_event(&once(reply)?)), Ok(Event::End(Params::default()))];
                 Ok(Reply { params: Params::default(), body: Body::Events(stream::iter(events).boxed()) })
@@ -140,9 +140,15 @@ async fn subscribe(mut inner: impl Stage, call: Call) -> Result<Reply, Fault> {
     }
 }
 
+/// Whether an agent may mean that the task has ended. What one of 0.3 refuses to its own kind is none of our business.
+fn is_over(fault: &Fault) -> bool {
+    fault.reason() == Reason::UnsupportedOperation
+        && fault.agent_error().is_none_or(|error| error.dialect == Dialect::V1_0)
+}
+
 /// The events of a task that cannot be followed any more.
 async fn ended(mut inner: impl Stage, get: Call, fault: Fault) -> Events {
-    if fault.reason() == Reason::UnsupportedOperation
+    if is_over(&fault)
         && let Ok(task) = inner.call(get).await.and_then(once)
     {
         return stream::iter([Ok(task_event(&task)), Ok(Event::End(Params::default()))]).boxed();

@@ -162,12 +162,10 @@ impl<'a> Interface<'a> {
 
 fn card_down(down: &mut Down<'_>) -> Result<()> {
     security_down(down)?;
-    let mut extended = None;
-    if let Some(capabilities) = down.v0_3.take("capabilities") {
-        let mut capabilities = capabilities.object()?;
-        extended = capabilities.take(EXTENDED);
-        down.v0_3.push("capabilities", Node::Object(capabilities));
-    }
+    // Cards of 0.3 must have capabilities, even none.
+    let mut capabilities = down.v0_3.take("capabilities").unwrap_or(Node::EMPTY).object()?;
+    let extended = capabilities.take(EXTENDED);
+    down.v0_3.push("capabilities", Node::Object(capabilities));
     if let Some(extended) = extended {
         down.v0_3.push("supportsAuthenticatedExtendedCard", extended);
     }

@@ -17,10 +17,12 @@ pub(super) static SEND: Shape = Shape {
     odd: Some(&Odd { names: &["request"], up: send_up, down: send_down }),
 };
 
+const MODES: &str = "acceptedOutputModes";
+
 static CONFIGURATION: Shape = Shape {
     kind: None,
     members: &[
-        same("acceptedOutputModes", Rule::Same),
+        same(MODES, Rule::Same),
         same("historyLength", Rule::Same),
         member("pushNotificationConfig", "taskPushNotificationConfig", Rule::Object(&push::CONFIG)),
     ],
@@ -94,7 +96,10 @@ fn send_up(up: &mut Up<'_>) -> Result<()> {
 
 /// Agents on HTTP+JSON take a configuration that is not there for one that says not to wait.
 fn send_down(down: &mut Down<'_>) -> Result<()> {
-    let unsaid = down.kept.take("configuration").is_some();
+    let unsaid = down.kept.get("configuration").is_some_and(Node::is_null);
+    if unsaid {
+        down.kept.take("configuration");
+    }
     if down.spelling == Spelling::Rest && !unsaid && down.v0_3.get("configuration").is_none() {
         let configuration = CONFIGURATION.down(Node::EMPTY, Spelling::Rest)?;
         down.v0_3.push("configuration", configuration);
@@ -106,6 +111,12 @@ fn send_down(down: &mut Down<'_>) -> Result<()> {
 /// nothing was said is kept.
 fn configuration_up(up: &mut Up<'_>) -> Result<()> {
     up.v0_3.rename("pushNotification", "pushNotificationConfig");
+    // Nothing in 1.0; the oldest agents do not do without it.
+    if up.v0_3.get(MODES).is_some_and(Node::is_empty_list)
+        && let Some(none) = up.v0_3.take(MODES)
+    {
+        up.kept.push(MODES, none);
+    }
     let at_once = match up.v0_3.take_some("blocking") {
         Some(blocking) if blocking.is_true() => Some(false),
         Some(blocking) if blocking == Node::FALSE => Some(true),
@@ -124,6 +135,11 @@ fn configuration_up(up: &mut Up<'_>) -> Result<()> {
 fn configuration_down(down: &mut Down<'_>) -> Result<()> {
     if down.spelling == Spelling::Rest {
         down.v0_3.rename("pushNotificationConfig", "pushNotification");
+    }
+    if down.v0_3.get(MODES).is_none()
+        && let Some(none) = down.kept.take(MODES).filter(Node::is_empty_list)
+    {
+        down.v0_3.push(MODES, none);
     }
     let at_once = down.v1_0.take("returnImmediately").is_some_and(|value| value.is_true());
     let unsaid = down.kept.take("blocking").is_some_and(|kept| kept.is_null());

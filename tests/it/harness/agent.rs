@@ -267,6 +267,13 @@ impl Events {
         self.wire.send(&chunk).await
     }
 
+    /// Sends an event with a result and ends the stream in order, at once.
+    pub(crate) async fn last(mut self, result: &str) {
+        let text = format!("data: {}\n\n", self.envelope(&format!(r#""result":{result}"#)));
+        let chunk = format!("{:x}\r\n{text}\r\n0\r\n\r\n", text.len());
+        self.wire.send(chunk.as_bytes()).await.unwrap();
+    }
+
     /// Ends the stream in order.
     pub(crate) async fn end(mut self) {
         self.wire.send(b"0\r\n\r\n").await.unwrap();

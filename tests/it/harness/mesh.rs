@@ -247,9 +247,19 @@ impl Pair {
 
     /// The same, with configuration on top for the caller's side and for the agent's side.
     pub(crate) async fn with(planner: Value, currency: Value) -> Self {
+        Self::of(json!({}), planner, currency).await
+    }
+
+    /// The same, where the agent's entry in the configuration says more, or something else.
+    pub(crate) async fn speaking(how: Value) -> Self {
+        Self::of(how, json!({}), json!({})).await
+    }
+
+    async fn of(how: Value, planner: Value, currency: Value) -> Self {
         let mesh = Mesh::new();
         let agent = Agent::start().await;
         let mut config = beside("currency", &agent.url());
+        merge(&mut config["agents"][0], how);
         merge(&mut config, currency);
         config["agents"][0]["url"] = agent.url().into();
         let currency = mesh.sidecar("currency", config).await;

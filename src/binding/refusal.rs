@@ -75,40 +75,47 @@ fn write(status: StatusCode, fault: &Fault, dialect: Dialect, out: &mut Vec<u8>)
         let written = write!(out, "{number}");
         debug_assert!(written.is_ok());
     };
-    match dialect {
+    if dialect == Dialect::V0_3 {
         // What clients of 0.3 read: the error object of JSON-RPC, without an envelope.
-        Dialect::V0_3 => {
-            out.extend_from_slice(b"{\"code\":");
-            number(out, fault.code());
-            out.extend_from_slice(b",\"message\":");
-            // There is no other place for the reason of a fault of ours.
-            if fault.row().domain == DRAGOMAN_DOMAIN && fault.agent_error().is_none() {
-                write_string(out, &format!("{}: {}", fault.reason(), fault.message()));
-            } else {
-                write_string(out, fault.message());
-            }
-            // What 1.0 has for data means nothing to clients of 0.3.
-            if let Some(AgentError { data: Some(data), dialect: Dialect::V0_3, .. }) = fault.agent_error() {
-                out.extend_from_slice(b",\"data\":");
-                write_value(data, out)?;
-            }
-            out.push(b'}');
-        }
-        Dialect::V1_0 => {
-            out.extend_from_slice(b"{\"error\":{\"code\":");
-            number(out, status.as_u16().into());
-            out.extend_from_slice(b",\"status\":");
-            write_string(out, &name(fault.grpc().unwrap_or_else(|| fault.row().grpc)));
-            out.extend_from_slice(b",\"message\":");
+        out.extend_from_slice(b"{\"code\":");
+        number(out, fault.code());
+        out.extend_from_slice(b",\"message\":");
+        // There is no other place for the reason of a fault of ours.
+        if fault.row().domain == DRAGOMAN_DOMAIN && fault.agent_error().is_none() {
+            write_string(out, &format!("{}: {}", fault.reason(), fault.message()));
+        } else {
             write_string(out, fault.message());
-            out.extend_from_slice(b",\"details\":");
-            match fault.agent_error() {
-                None => write_details(fault, out),
-                Some(error) => write_own_details(error, fault, out)?,
-            }
-            out.extend_from_slice(b"}}");
         }
+        // What 1.0 has for data means nothing to clients of 0.3.
+        if let Some(AgentError { data: Some(data), dialect: Dialect::V0_3, .. }) = fault.agent_error() {
+            out.extend_from_slice(b",\"data\":");
+            write_value(data, out)?;
+        }
+        if fault.agent_error().is_some_and(|error| error.dialect == Dialect::V0_3) {
+            out.push(b'}');
+            return Ok(());
+        }
+        // Clients in Go read what 1.0 has.
+        out.extend_from_slice(b",\"error\":{\"code\":");
+    } else {
+        out.extend_from_slice(b"{\"error\":{\"code\":");
     }
+    number(out, status.as_u16().into());
+    out.extend_from_slice(b",\"status\":");
+    write_string(out, &name(fault.grpc().unwrap_or_else(|| fault.row().grpc)));
+    out.extend_from_slice(b",\"message\":");
+    write_string(out, fault.message());
+    out.extend_from_slice(b",\"details\":");
+    match fault.agent_error() {
+        _ if dialect == Dialect::V0_3 => {
+            out.push(b'[');
+            write_error_info(fault.row(), None, out);
+            out.push(b']');
+        }
+        None => write_details(fault, out),
+        Some(error) => write_own_details(error, fault, out)?,
+    }
+    out.extend_from_slice(b"}}");
     Ok(())
 }
 
@@ -214,8 +221,12 @@ mod tests {
         assert_eq!(text["error"]["details"][0]["reason"], "RATE_LIMITED");
         assert_eq!(text["error"]["details"][1]["fieldViolations"][0]["field"], "a.b");
         assert_eq!(text["error"]["details"][2]["retryDelay"], "2s");
-        let old = r#"{"code":-32603,"message":"RATE_LIMITED: slow"}"#;
-        assert_eq!(told(&fault, Dialect::V0_3), (429, old.to_owned()));
+        let (status, old) = told(&fault, Dialect::V0_3);
+        assert_eq!(status, 429);
+        assert!(
+            old.starts_with(r#"{"code":-32603,"message":"RATE_LIMITED: slow","error":{"code":429,"#),
+            "{old}"
+        );
     }
 
     #[test]
@@ -247,8 +258,11 @@ mod tests {
         let text = r#"{"code":-32001,"message":"it said","data":[1.0]}"#;
         assert_eq!(told(&old, Dialect::V0_3), (404, text.to_owned()));
         assert!(told(&old, Dialect::V1_0).1.contains(&format!("[{LISTED},{}]", value("[1.0]"))));
-        let text = r#"{"code":-32001,"message":"it said"}"#;
-        assert_eq!(told(&agent(-32001, Some("[1.0]")), Dialect::V0_3), (404, text.to_owned()));
+        let new = format!(
+            r#""error":{{"code":404,"status":"NOT_FOUND","message":"it said","details":[{LISTED}]}}}}"#
+        );
+        let text = format!(r#"{{"code":-32001,"message":"it said",{new}"#);
+        assert_eq!(told(&agent(-32001, Some("[1.0]")), Dialect::V0_3), (404, text));
     }
 
     #[test]

@@ -70,53 +70,65 @@ pub(super) fn text(status: StatusCode, fault: &Fault, dialect: Dialect) -> Vec<u
 }
 
 fn write(status: StatusCode, fault: &Fault, dialect: Dialect, out: &mut Vec<u8>) -> Result<(), codec::Error> {
-    let number = |out: &mut Vec<u8>, number: i64| {
-        // Writing into a Vec cannot fail.
-        let written = write!(out, "{number}");
-        debug_assert!(written.is_ok());
-    };
     if dialect == Dialect::V0_3 {
-        // What clients of 0.3 read: the error object of JSON-RPC, without an envelope.
-        out.extend_from_slice(b"{\"code\":");
-        number(out, fault.code());
-        out.extend_from_slice(b",\"message\":");
-        // There is no other place for the reason of a fault of ours.
-        if fault.row().domain == DRAGOMAN_DOMAIN && fault.agent_error().is_none() {
-            write_string(out, &format!("{}: {}", fault.reason(), fault.message()));
-        } else {
-            write_string(out, fault.message());
-        }
-        // What 1.0 has for data means nothing to clients of 0.3.
-        if let Some(AgentError { data: Some(data), dialect: Dialect::V0_3, .. }) = fault.agent_error() {
-            out.extend_from_slice(b",\"data\":");
-            write_value(data, out)?;
-        }
-        if fault.agent_error().is_some_and(|error| error.dialect == Dialect::V0_3) {
-            out.push(b'}');
-            return Ok(());
-        }
-        // Clients in Go read what 1.0 has.
-        out.extend_from_slice(b",\"error\":{\"code\":");
-    } else {
-        out.extend_from_slice(b"{\"error\":{\"code\":");
+        return write_old(status, fault, out);
     }
-    number(out, status.as_u16().into());
-    out.extend_from_slice(b",\"status\":");
-    write_string(out, &name(fault.grpc().unwrap_or_else(|| fault.row().grpc)));
-    out.extend_from_slice(b",\"message\":");
-    write_string(out, fault.message());
-    out.extend_from_slice(b",\"details\":");
+    out.push(b'{');
+    begin_error(status, fault, out);
     match fault.agent_error() {
-        _ if dialect == Dialect::V0_3 => {
-            out.push(b'[');
-            write_error_info(fault.row(), None, out);
-            out.push(b']');
-        }
         None => write_details(fault, out),
         Some(error) => write_own_details(error, fault, out)?,
     }
     out.extend_from_slice(b"}}");
     Ok(())
+}
+
+/// What clients of 0.3 read: the error object of JSON-RPC, without an envelope. Those in Go read what 1.0 has, which stands
+/// beside it unless an agent of 0.3 has said it all.
+fn write_old(status: StatusCode, fault: &Fault, out: &mut Vec<u8>) -> Result<(), codec::Error> {
+    out.extend_from_slice(b"{\"code\":");
+    write_number(fault.code(), out);
+    out.extend_from_slice(b",\"message\":");
+    // There is no other place for the reason of a fault of ours.
+    if fault.row().domain == DRAGOMAN_DOMAIN && fault.agent_error().is_none() {
+        write_string(out, &format!("{}: {}", fault.reason(), fault.message()));
+    } else {
+        write_string(out, fault.message());
+    }
+    match fault.agent_error() {
+        // What 1.0 has for data means nothing to clients of 0.3.
+        Some(AgentError { data: Some(data), dialect: Dialect::V0_3, .. }) => {
+            out.extend_from_slice(b",\"data\":");
+            write_value(data, out)?;
+        }
+        Some(AgentError { dialect: Dialect::V0_3, .. }) => {}
+        _ => {
+            out.push(b',');
+            begin_error(status, fault, out);
+            out.push(b'[');
+            write_error_info(fault.row(), None, out);
+            out.extend_from_slice(b"]}");
+        }
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// The error object of 1.0, up to its details.
+fn begin_error(status: StatusCode, fault: &Fault, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"error\":{\"code\":");
+    write_number(status.as_u16().into(), out);
+    out.extend_from_slice(b",\"status\":");
+    write_string(out, &name(fault.grpc().unwrap_or_else(|| fault.row().grpc)));
+    out.extend_from_slice(b",\"message\":");
+    write_string(out, fault.message());
+    out.extend_from_slice(b",\"details\":");
+}
+
+fn write_number(number: i64, out: &mut Vec<u8>) {
+    // Writing into a Vec cannot fail.
+    let written = write!(out, "{number}");
+    debug_assert!(written.is_ok());
 }
 
 /// The details of an agent's own error: its data, if that is a list of details already, and what names the error, if the

@@ -102,8 +102,10 @@ fn request(operation: Operation, spelling: Spelling) -> &'static Shape {
     use Operation as O;
     match (operation, spelling) {
         (O::SendMessage | O::SendStreamingMessage, _) => &request::SEND,
-        (O::GetTask | O::SubscribeToTask, _) => &request::READ,
-        (O::CancelTask, _) => &request::CANCEL,
+        (O::GetTask | O::SubscribeToTask, Spelling::Rpc) => &request::READ,
+        (O::GetTask | O::SubscribeToTask, Spelling::Rest) => &request::READ_NAME,
+        (O::CancelTask, Spelling::Rpc) => &request::CANCEL,
+        (O::CancelTask, Spelling::Rest) => &request::CANCEL_NAME,
         (O::ListTasks, _) => &request::LIST,
         (O::CreateTaskPushNotificationConfig, _) => push::of(spelling),
         (O::ListTaskPushNotificationConfigs, Spelling::Rpc) => &push::ALL,

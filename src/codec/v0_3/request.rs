@@ -37,11 +37,22 @@ static CONFIGURATION: Shape = Shape {
 pub(super) static READ: Shape = Shape {
     kind: None,
     members: &[same("id", Rule::Same), same("historyLength", Rule::Same), member("metadata", "", Rule::Only)],
+    odd: None,
+};
+
+/// The same in HTTP+JSON.
+pub(super) static READ_NAME: Shape = Shape {
+    kind: None,
+    members: &[same("historyLength", Rule::Same), member("metadata", "", Rule::Only)],
     odd: Some(&NAMED),
 };
 
 pub(super) static CANCEL: Shape =
-    Shape { kind: None, members: &[same("id", Rule::Same), same("metadata", Rule::Same)], odd: Some(&NAMED) };
+    Shape { kind: None, members: &[same("id", Rule::Same), same("metadata", Rule::Same)], odd: None };
+
+/// The same in HTTP+JSON.
+pub(super) static CANCEL_NAME: Shape =
+    Shape { kind: None, members: &[same("metadata", Rule::Same)], odd: Some(&NAMED) };
 
 /// Tasks page by page, as one SDK of 0.3 asks for them beyond the specification.
 pub(super) static LIST: Shape = Shape {
@@ -65,31 +76,24 @@ pub(super) static CARD: Shape = Shape { kind: None, members: &[], odd: None };
 static NAMED: Odd = Odd { names: &["name"], up: named_up, down: named_down };
 
 fn named_up(up: &mut Up<'_>) -> Result<()> {
-    if up.spelling == Spelling::Rest
-        && let Some(name) = up.v0_3.take_some("name")
-    {
-        let task = name.as_string().map(|name| push::resource(&name).0);
-        up.v1_0.push("id", Node::string(&task.unwrap_or_default()));
-    }
+    let name = up.v0_3.take_some("name");
+    let task = name.as_ref().and_then(Node::as_string).map(|name| push::resource(&name).0);
+    up.v1_0.push("id", Node::string(&task.unwrap_or_default()));
     Ok(())
 }
 
 fn named_down(down: &mut Down<'_>) -> Result<()> {
-    if down.spelling == Spelling::Rest {
-        let task = down.v0_3.take("id");
-        let task = task.as_ref().and_then(Node::as_string).unwrap_or_default();
-        down.v0_3.push("name", Node::string(&push::name(&task, "")));
-    }
+    let task = down.v1_0.take("id");
+    let task = task.as_ref().and_then(Node::as_string).unwrap_or_default();
+    down.v0_3.push("name", Node::string(&push::name(&task, "")));
     Ok(())
 }
 
 /// HTTP+JSON may have the name that the schema has.
 fn send_up(up: &mut Up<'_>) -> Result<()> {
-    if up.spelling == Spelling::Rest {
-        up.v0_3.rename("request", "message");
-        if up.v0_3.get("configuration").is_none() {
-            up.kept.push("configuration", Node::NULL);
-        }
+    up.v0_3.rename("request", "message");
+    if up.spelling == Spelling::Rest && up.v0_3.get("configuration").is_none() {
+        up.kept.push("configuration", Node::NULL);
     }
     Ok(())
 }

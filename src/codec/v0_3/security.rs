@@ -112,6 +112,8 @@ fn scheme_up(up: &mut Up<'_>) -> Result<()> {
         let mut inner = std::mem::take(&mut up.v0_3);
         inner.take("type");
         up.v1_0.push(*name, shape.up(Node::Object(inner), spelling)?);
+    } else if let Some(kind) = up.v0_3.take("type") {
+        up.kept.push("type", kind);
     }
     Ok(())
 }

@@ -126,6 +126,9 @@ impl Shape {
         }
         let Up { v0_3, mut v1_0, mut kept, .. } = up;
         for (name, value) in v0_3 {
+            if self.names().any(|known| known == name) {
+                return Err(Error::invalid("given beside another name of the same").within(&name));
+            }
             kept.push(name, value);
         }
         if !kept.is_empty() {

@@ -107,9 +107,7 @@ fn as_it_is(_: &mut Down<'_>) -> Result<()> {
 /// HTTP+JSON may have the name that the schema has.
 #[expect(clippy::unnecessary_wraps, reason = "other objects can fail")]
 fn status_up(up: &mut Up<'_>) -> Result<()> {
-    if up.spelling == Spelling::Rest {
-        up.v0_3.rename("update", "message");
-    }
+    up.v0_3.rename("update", "message");
     Ok(())
 }
 

@@ -128,15 +128,20 @@ impl Reading {
 
     /// The JSON text of the next event, whatever comments come before it; `None` is the end.
     pub(crate) async fn event(&mut self) -> Option<String> {
-        loop {
-            let block = self.block().await?;
-            if block.starts_with(':') {
-                continue;
+        // Comments may come for ever.
+        soon("an event, or the end", async {
+            loop {
+                let block = self.block().await?;
+                if block.starts_with(':') {
+                    continue;
+                }
+                let data =
+                    block.strip_prefix("data: ").unwrap_or_else(|| panic!("no plain event: {block:?}"));
+                assert!(!data.contains('\n'), "data of several lines: {data:?}");
+                return Some(data.to_owned());
             }
-            let data = block.strip_prefix("data: ").unwrap_or_else(|| panic!("no plain event: {block:?}"));
-            assert!(!data.contains('\n'), "data of several lines: {data:?}");
-            return Some(data.to_owned());
-        }
+        })
+        .await
     }
 
     /// The result of the next event, as it was written.

@@ -39,15 +39,22 @@ class Confrontation:
         """Such as `js1-rest-03 -> python03-rest-03`."""
         return f'{self.client.name} -> {self.agent.name}'
 
+    @property
+    def who(self) -> str:
+        """Whom it speaks against."""
+        lanes = {'client': f'{self.client.name} as client', 'agent': f'{self.agent.name} as agent'}
+        return lanes.get(self.fault, f'{self.client.name} with {self.agent.name}')
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One operation of one pair: the verdict, what the client said; for `sdk` whose fault it is (`client`, `agent` or
-    `pair`), the direct pair that proves it, and what is said there."""
+    """One operation of one pair: the verdict, what the client said; for `sdk` whose `fault` it is (`client`, `agent` or
+    `pair`) and `who` that is, the direct pair that proves it, and what is said there."""
 
     verdict: str
     why: str = ''
     fault: str = ''
+    who: str = ''
     proof: str = ''
     said: str = ''
 
@@ -106,9 +113,9 @@ def judge(pair: tuple[Lane, Lane], operation: str, result: Result, directly: Dir
     if result.result == 'fail':
         one = directly.proof(confrontations, operation, result.why)
         if one is not None:
-            return Cell(SDK, result.why, one.fault, one.name, directly.said(one.client, one.agent, operation).why)
+            return Cell(SDK, result.why, one.fault, one.who, one.name, directly.said(one.client, one.agent, operation).why)
         for trait in traits:
             if trait.honoured(operation, result.why, directly):
-                known = directly.said(*trait.proof, operation)
-                return Cell(SDK, result.why, trait.fault, trait.name, f'{known.why} ({trait.why})')
+                who = f'{pair[0 if trait.fault == "client" else 1].name} as {trait.fault}'
+                return Cell(SDK, result.why, trait.fault, who, trait.name, trait.why)
     return Cell(FAIL, result.why)

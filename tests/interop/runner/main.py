@@ -130,9 +130,9 @@ class Direct:
         for one in plan.confrontations(client, agent, self._peers):
             self._confront((one.client, one.agent), self._failing(client, agent, results))
         for trait in self._traits:
-            failing = [name for name in self._failing(client, agent, results) if trait.asks(name, results[name].why)]
-            if trait.covers((client, agent)):
-                self._confront(trait.proof, failing)
+            failing = self._failing(client, agent, results) if trait.covers((client, agent)) else []
+            if any(trait.asks(name, results[name].why) for name in failing):
+                self._confront(trait.proof, trait.operations)
         return self.cells(client, agent, results)
 
     def cells(self, client: Lane, agent: Lane, results: dict) -> dict:

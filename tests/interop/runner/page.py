@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 
 from judge import DRAFT, FAIL, NONE, PASS, SDK, VERDICTS, Cell
 from peers import OPERATIONS, Lane, Peer
-from reasons import brief
+from reasons import brief, same
 
 Pair = tuple[Lane, Lane]
 Cells = dict[Pair, dict[str, Cell]]
@@ -76,24 +76,20 @@ def versions(peers: list[Peer]) -> list[str]:
 
 
 def numbered(cells: Cells) -> Notes:
-    """A number for each excuse: lane at fault, and what is said. Numbers go by the order of the lanes."""
+    """A number for each excuse: who is at fault, and what is said. Clients first, then agents, in the order of the pairs."""
     found: Notes = {}
     for side in (0, 1):
-        for pair, row in cells.items():
+        for row in cells.values():
             for cell in row.values():
                 if cell.verdict == SDK and (cell.fault != 'agent') == (side == 0):
-                    found.setdefault(note_of(pair, cell), len(found) + 1)
+                    found.setdefault(note_of(cell, found), len(found) + 1)
     return found
 
 
-def note_of(pair: Pair, cell: Cell) -> tuple[str, str]:
-    """Who is at fault, and what the proof says."""
-    who = {
-        'client': f'{pair[0].name} as client',
-        'agent': f'{pair[1].name} as agent',
-        'pair': f'{pair[0].name} with {pair[1].name}',
-    }
-    return who[cell.fault], brief(cell.said)
+def note_of(cell: Cell, notes: Notes) -> tuple[str, str]:
+    """Who is at fault, and what the proof says: one that is known already, if it says the same."""
+    alike = (note for note in notes if note[0] == cell.who and same(note[1], cell.said))
+    return next(alike, (cell.who, cell.said))
 
 
 def matrix(cells: Cells, notes: Notes) -> list[str]:
@@ -103,24 +99,30 @@ def matrix(cells: Cells, notes: Notes) -> list[str]:
     out = ['## What works', '', *LEGEND.splitlines(), '']
     out += [f'| SDK | role | dialect | binding | {" | ".join(heads)} |', f'| {" | ".join(["---"] * (len(names) + 4))} |']
     for side, role in ((0, 'client'), (1, 'agent')):
-        for lane in dict.fromkeys(pair[side] for pair in cells):
-            rows = [(pair, row) for pair, row in cells.items() if pair[side] == lane]
-            told = [verdict(role, lane, [(pair, row[name]) for pair, row in rows if name in row], notes) for name in names]
+        for lane in sorted({pair[side] for pair in cells}, key=order):
+            rows = [row for pair, row in cells.items() if pair[side] == lane]
+            told = [verdict(role, lane, [row[name] for row in rows if name in row], notes) for name in names]
             out.append(f'| {lane.peer.name} | {role} | {lane.dialect} | {lane.binding} | {" | ".join(told)} |')
     return [*out, '']
 
 
-def verdict(role: str, lane: Lane, column: list[tuple[Pair, Cell]], notes: Notes) -> str:
+def order(lane: Lane) -> tuple:
+    """Lanes go by SDK line, then as lanes.json lists them."""
+    lanes = [(one.dialect, one.binding) for one in (*lane.peer.agents, *lane.peer.clients)]
+    return lane.peer.name, lanes.index((lane.dialect, lane.binding))
+
+
+def verdict(role: str, lane: Lane, column: list[Cell], notes: Notes) -> str:
     """What one operation comes to for a lane; the faults of the others count for it only if it has nothing else."""
-    there = {cell.verdict for _, cell in column}
-    excused = [(pair, cell) for pair, cell in column if cell.verdict == SDK]
-    own = [(pair, cell) for pair, cell in excused if cell.fault in (role, 'pair')]
+    there = {cell.verdict for cell in column}
+    excused = [cell for cell in column if cell.verdict == SDK]
+    own = [cell for cell in excused if cell.fault in (role, 'pair')]
     if FAIL in there:
         return FAIL
     if DRAFT in there and (lane.peer.draft or there == {DRAFT}):
         return DRAFT
     if own or (excused and PASS not in there):
-        numbers = sorted({notes[note_of(pair, cell)] for pair, cell in own or excused})
+        numbers = sorted({notes[note_of(cell, notes)] for cell in own or excused})
         return f'{SDK} {",".join(map(str, numbers))}'
     return PASS if PASS in there else NONE
 
@@ -148,10 +150,10 @@ def counted(counts: Counter) -> str:
 def faults(cells: Cells, notes: Notes) -> list[str]:
     """The excuses of the `sdk` cells, with the direct pair that proves each."""
     operations, proofs, number = defaultdict(set), {}, Counter()
-    for pair, row in cells.items():
+    for row in cells.values():
         for name, cell in row.items():
             if cell.verdict == SDK:
-                note = note_of(pair, cell)
+                note = note_of(cell, notes)
                 operations[note].add(name)
                 proofs.setdefault(note, cell.proof)
                 number[note] += 1
@@ -161,7 +163,7 @@ def faults(cells: Cells, notes: Notes) -> list[str]:
     out += ['| | who | operations | cells | without any sidecar | what is said there |', '| --- | --- | --- | --- | --- | --- |']
     for note, index in notes.items():
         names = ', '.join(name for name in OPERATIONS if name in operations[note])
-        out.append(f'| {index} | {note[0]} | {names} | {number[note]} | {escaped(proofs[note])} | {escaped(note[1])} |')
+        out.append(f'| {index} | {note[0]} | {names} | {number[note]} | {escaped(proofs[note])} | {escaped(brief(note[1]))} |')
     return [*out, '']
 
 

@@ -84,7 +84,7 @@ def trials(pairs: list[Pair], peers: list[Peer]) -> list[Pair]:
 def confrontations(client: Lane, agent: Lane, peers: list[Peer]) -> list[Confrontation]:
     """Direct calls that may show why a pair fails through the mesh: the pair itself, where the two speak the same; the
     client with every agent that speaks as it does, and every client with the agent that speaks as that does. Those come
-    first that have been made already, or whose failures read alike. Drafts prove nothing."""
+    first that have been made already, each lane with its own SDK; then those that read alike. Drafts prove nothing."""
     found = []
     for one in stand_ins(agent):
         if speech(one) == speech(client):
@@ -93,7 +93,7 @@ def confrontations(client: Lane, agent: Lane, peers: list[Peer]) -> list[Confron
         found += [Confrontation(other, one, 'agent') for other in callers if other != client]
     answerers = sorted(alike(peers, 1, client), key=lambda other: (other.peer != client.peer, other.peer != agent.peer))
     own = [Confrontation(client, other, 'client') for other in answerers if other not in stand_ins(agent)]
-    return sorted(found + own, key=lambda one: (one.fault != 'pair', one.foreign))
+    return sorted(found + own, key=lambda one: (one.foreign, one.fault != 'pair'))
 
 
 def alike(peers: list[Peer], side: int, lane: Lane) -> list[Lane]:

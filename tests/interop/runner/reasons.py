@@ -23,10 +23,10 @@ BETWEEN = re.compile(r'[:;,(){}\[\]<>!|]|\.\s|\.$|\s-\s')
 # What clients put around any failure.
 GENERIC = re.compile(
     r'[\w.$]*(error|exception|impl)|internal (server )?error|(http|client|json-rpc|jsonrpc|rest) error.*|status.*|code -?\d+|'
-    r'failed to send .*|for more information check|response|the stream failed|wanted .*|not task .*|\w+',
+    r'failed to send .*|for more information check|response|the stream failed|wanted .*|not (wrapped )?task.*|\w+',
 )
 # What fails so may have any cause: one partner that fails so too proves nothing.
-VAGUE = re.compile(r'timed? ?out|timeout|deadline|held back|no end after|events? (came )?within|http error 4\d\d|events are \[\]', re.I)
+VAGUE = re.compile(r'timed? ?out|timeout|deadline|held back|no end after|events? (came )?within|http error 4\d\d|events are \[\]|internal error', re.I)
 
 # How clients compare: 'what: got, not wanted' and 'what: wanted this, got that'.
 COMPARED = (

@@ -13,7 +13,7 @@ KEYS = {'operations', 'mesh', 'why', 'proof', 'text'}
 
 @dataclass(frozen=True)
 class Trait:
-    """Lanes and operations that an SDK's fault spoils, and the direct pair that shows it in the same operation.
+    """Lanes and operations that an SDK's fault spoils, and the direct pair that shows it in one of these operations.
 
     `mesh` and `text` are patterns of what must be said through the mesh and directly: no other failure is covered.
     """
@@ -42,8 +42,10 @@ class Trait:
 
     def honoured(self, operation: str, why: str, directly) -> bool:
         """Whether it explains this failure: its proof was run and failed as it says."""
-        known = directly.said(*self.proof, operation)
-        return self.asks(operation, why) and known is not None and known.result == 'fail' and bool(self.text.search(known.why))
+        return self.asks(operation, why) and any(
+            known is not None and known.result == 'fail' and self.text.search(known.why)
+            for known in (directly.said(*self.proof, name) for name in self.operations)
+        )
 
 
 def load(file: Path, peers: list[Peer]) -> list[Trait]:

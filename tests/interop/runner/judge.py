@@ -2,38 +2,61 @@
 
 import re
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from peers import Lane, Result
+from reasons import same, vague
+from traits import Trait
 
-PASS, FAIL, SDK, NONE = 'pass', 'FAIL', 'sdk', 'n/a'
+PASS, FAIL, SDK, NONE, DRAFT = 'pass', 'FAIL', 'sdk', 'n/a', 'draft'
+VERDICTS = (PASS, SDK, DRAFT, NONE, FAIL)
 
-# How an agent or SDK says that there is no such call; 0.3 has no ListTasks.
-NO_SUCH_CALL = re.compile(
-    r'-32601|-32004|method.?not.?found|unsupported.?operation|operation.{0,20}not supported|unimplemented|'
-    r'not.?implemented|speaks A2A 0\.3|\b(404|405|501)\b',
+# The refusal of a call that 0.3 does not have, in the sidecar's words or in those in which SDKs hide them.
+REFUSED = re.compile(
+    r'no list of tasks|-32601|method.?not.?found|unimplemented|not.?implemented|not.?found|unsupported|not.?supported|'
+    r'\b(404|405|501)\b',
     re.IGNORECASE,
-)
-LONG = 240  # characters of a reason on the page
-# What is new in every run has no place in a proof.
-VOLATILE = (
-    (re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}', re.IGNORECASE), '<id>'),
-    (re.compile(r'\b[0-9a-f]{32}\b', re.IGNORECASE), '<id>'),
-    (re.compile(r'(127\.0\.0\.1|localhost|\[::1\]):\d+'), '<agent>'),
-    (re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?'), '<time>'),
-    (re.compile(r'\b\d+(\.\d+)? ?(ms|s|seconds)\b'), '<time>'),
-    (re.compile(r'(/[\w.@+-]+){3,}(?=[:/]\d|\b)'), '<path>'),
 )
 
 
 @dataclass(frozen=True)
+class Confrontation:
+    """A direct call that may show why a pair fails. `fault`: who it speaks against if it fails alike: the `client`, the
+    `agent`, or the two together (`pair`)."""
+
+    client: Lane
+    agent: Lane
+    fault: str
+
+    @property
+    def foreign(self) -> bool:
+        """Whether two SDK lines meet."""
+        return self.client.peer != self.agent.peer
+
+    @property
+    def name(self) -> str:
+        """Such as `js1-rest-03 -> python03-rest-03`."""
+        return f'{self.client.name} -> {self.agent.name}'
+
+    @property
+    def who(self) -> str:
+        """Whom it speaks against."""
+        lanes = {'client': f'{self.client.name} as client', 'agent': f'{self.agent.name} as agent'}
+        return lanes.get(self.fault, f'{self.client.name} with {self.agent.name}')
+
+
+@dataclass(frozen=True)
 class Cell:
-    """One operation of one pair: the verdict, what the client said, and for `sdk` who fails directly, and how."""
+    """One operation of one pair: the verdict, what the client said; for `sdk` whose `fault` it is (`client`, `agent` or
+    `pair`) and `who` that is, the direct pair that proves it, and what is said there."""
 
     verdict: str
     why: str = ''
+    fault: str = ''
     who: str = ''
     proof: str = ''
+    said: str = ''
 
 
 class Directly:
@@ -48,79 +71,51 @@ class Directly:
         with self._lock:
             self.trials = self.trials | {(client, agent): results | self.trials.get((client, agent), {})}
 
-    def unknown(self, client: Lane, agent: Lane, operations: list[str]) -> list[str]:
+    def said(self, client: Lane, agent: Lane, operation: str) -> Result | None:
+        """What came of one operation, if it was tried."""
+        return self.trials.get((client, agent), {}).get(operation)
+
+    def unknown(self, client: Lane, agent: Lane, operations: Iterable[str]) -> list[str]:
         """Those of the operations that this pair has not been tried with."""
-        return [name for name in operations if name not in self.trials.get((client, agent), {})]
+        return [name for name in operations if self.said(client, agent, name) is None]
 
-    def fault(self, side: int, lane: Lane, operation: str) -> Result | None:
-        """How an operation fails for a lane (side 0: as client, 1: as agent) with everybody it was tried with.
+    def alike(self, one: Confrontation, operation: str, why: str) -> bool:
+        """Whether that direct call failed for the same reason."""
+        known = self.said(one.client, one.agent, operation)
+        return known is not None and known.result == 'fail' and same(why, known.why)
 
-        Who fails with all others but not with itself speaks what only it understands: others count first.
-        """
-        rows = {pair: row for pair, row in self.trials.items() if pair[side] == lane and operation in row}
-        others = [row[operation] for pair, row in rows.items() if pair[0].peer != pair[1].peer]
-        for results in (others, [row[operation] for row in rows.values()]):
-            known = [result for result in results if result.result != 'unsupported']
-            if known:
-                return known[0] if all(result.result == 'fail' for result in known) else None
-        return None
-
-    def excuse(self, client: Lane, agent: Lane, operation: str) -> tuple[str, Result] | None:
-        """Who fails directly, and how: the client or the agent with everybody, or this very pair, or the client with an
-        agent of that SDK (or the other way round) where that does not fail with everybody."""
-        for side, lanes, role in ((0, [client], 'client'), (1, stand_ins(agent), 'agent')):
-            for one in lanes:
-                known = self.fault(side, one, operation)
-                if known is not None:
-                    return f'{one.name} as {role}', known
-        pairs = [(client, one, None, None) for one in stand_ins(agent)]
-        pairs += [(client, other, 1, other) for other in alike(agent.peer.agents, client)]
-        pairs += [(other, one, 0, other) for one in stand_ins(agent) for other in alike(client.peer.clients, one)]
-        for left, right, side, proxy in pairs:
-            known = self.trials.get((left, right), {}).get(operation)
-            at_fault = proxy is not None and self.fault(side, proxy, operation) is not None
-            if known is not None and known.result == 'fail' and not at_fault:
-                return f'{left.name} with {right.name}', known
+    def proof(self, confrontations: list[Confrontation], operation: str, why: str) -> Confrontation | None:
+        """The first direct call that failed for the same reason. If the reason is vague, all calls to or from other SDKs
+        that speak against the same side must have failed so."""
+        for one in confrontations:
+            if not self.alike(one, operation, why):
+                continue
+            others = [other for other in confrontations if other.fault == one.fault and other.foreign]
+            if one.fault == 'pair' or not vague(why) or (others and all(self.alike(o, operation, why) for o in others)):
+                return one
         return None
 
 
-def speech(lane: Lane) -> tuple[str, str]:
-    """What a lane speaks."""
-    return lane.binding, lane.dialect
-
-
-def alike(lanes: list[Lane], lane: Lane) -> list[Lane]:
-    """Those of the lanes that speak as that one does."""
-    return [one for one in lanes if speech(one) == speech(lane)]
-
-
-def stand_ins(agent: Lane) -> list[Lane]:
-    """The lanes that tell about an agent lane: for one that lets the sidecar choose, those that it may choose."""
-    if agent.binding != 'auto':
-        return [agent]
-    return [lane for lane in agent.peer.agents if lane.dialect == agent.dialect and lane.binding != 'auto']
-
-
-def judge(client: Lane, agent: Lane, operation: str, result: Result, directly: Directly) -> Cell:
-    """The cell of one operation."""
-    if result.result == 'pass':
-        alone = directly.trials.get((client, agent), {}).get(operation)
-        if alone is not None and alone.result == 'fail':
-            return Cell(PASS, f'with {agent.name} through the mesh only; without it: {alone.why}')
-        return Cell(PASS, result.why)
+def judge(pair: tuple[Lane, Lane], operation: str, result: Result, directly: Directly, confrontations, traits) -> Cell:
+    """The cell of one operation; `confrontations` and `traits` are those that concern this pair."""
+    agent = pair[1]
     if result.result == 'unsupported':
         return Cell(NONE, result.why)
-    if operation == 'ListTasks' and agent.dialect == '0.3' and NO_SUCH_CALL.search(result.why):
-        return Cell(NONE, '0.3 has no ListTasks')
-    excuse = directly.excuse(client, agent, operation) if result.result == 'fail' else None
-    if excuse is not None:
-        who, known = excuse
-        return Cell(SDK, result.why, who, steady(known.why))
+    if operation == 'ListTasks' and agent.dialect == '0.3':
+        if result.result == 'pass':
+            return Cell(FAIL, '0.3 has no ListTasks, and yet there was a list')
+        if REFUSED.search(result.why):
+            return Cell(NONE, '0.3 has no ListTasks')
+    if result.result == 'pass':
+        return Cell(PASS, result.why)
+    if any(lane.peer.draft for lane in pair):
+        return Cell(DRAFT, result.why)
+    if result.result == 'fail':
+        one = directly.proof(confrontations, operation, result.why)
+        if one is not None:
+            return Cell(SDK, result.why, one.fault, one.who, one.name, directly.said(one.client, one.agent, operation).why)
+        for trait in traits:
+            if trait.honoured(operation, result.why, directly):
+                who = f'{pair[0 if trait.fault == "client" else 1].name} as {trait.fault}'
+                return Cell(SDK, result.why, trait.fault, who, trait.name, trait.why)
     return Cell(FAIL, result.why)
-
-
-def steady(text: str) -> str:
-    """The text without what differs from run to run, and not too long."""
-    for pattern, word in VOLATILE:
-        text = pattern.sub(word, text)
-    return text if len(text) <= LONG else f'{text[:LONG]}…'

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import plan
+import traits
 from judge import FAIL, Directly, judge
 from mesh import Mesh, MeshError
 from page import Cells, line, page, summary
@@ -111,10 +112,11 @@ class Direct:
 
     def __init__(self, bed: Bed, peers: list[Peer], jobs: int):
         self._bed, self._peers, self._jobs = bed, peers, jobs
+        self._traits = traits.load(Path(__file__).parent.parent / 'traits.json', peers)
         self.known = Directly()
 
     def learn(self, pairs: list[plan.Pair]) -> None:
-        """Tries every lane, and again with others where it is not clear which side is at fault."""
+        """Tries every lane of these pairs with its own SDK."""
         first = plan.trials(pairs, self._peers)
         self._bed.start(first)
         each(first, self._jobs, self._attempt)
@@ -122,23 +124,35 @@ class Direct:
             said = {result.result for result in results.values()}
             if 'pass' not in said and said & {'fail', 'broken'}:
                 raise PeerError(f'{client.name} can do nothing with {agent.name} directly: one of them is broken')
-        second = plan.doubts(self.known, self._peers)
-        self._bed.start(list(second))
-        each(list(second), self._jobs, lambda client, agent: self._attempt(client, agent, second[client, agent]))
 
     def judge(self, client: Lane, agent: Lane, results: dict) -> dict:
-        """The cells of a pair; where something failed, the two are first tried directly as far as they can be."""
-        failed = [name for name, result in results.items() if result.result == 'fail']
-        for pair in plan.confrontations(client, agent, self._peers) if failed else ():
-            unknown = self.known.unknown(*pair, failed)
-            if unknown:
-                self._bed.start([pair])
-                self._attempt(*pair, unknown)
+        """The cells of a pair; what fails is first confronted with direct calls until one explains it."""
+        for one in plan.confrontations(client, agent, self._peers):
+            self._confront((one.client, one.agent), self._failing(client, agent, results))
+        for trait in self._traits:
+            failing = self._failing(client, agent, results) if trait.covers((client, agent)) else []
+            if any(trait.asks(name, results[name].why) for name in failing):
+                self._confront(trait.proof, trait.operations)
         return self.cells(client, agent, results)
 
     def cells(self, client: Lane, agent: Lane, results: dict) -> dict:
         """The cells of a pair by what is known now."""
-        return {name: judge(client, agent, name, result, self.known) for name, result in results.items()}
+        confrontations = plan.confrontations(client, agent, self._peers)
+        covering = [trait for trait in self._traits if trait.covers((client, agent))]
+        return {
+            name: judge((client, agent), name, result, self.known, confrontations, covering)
+            for name, result in results.items()
+        }
+
+    def _failing(self, client: Lane, agent: Lane, results: dict) -> list[str]:
+        cells = self.cells(client, agent, results)
+        return [name for name, cell in cells.items() if cell.verdict == FAIL and results[name].result == 'fail']
+
+    def _confront(self, pair: plan.Pair, failing: list[str]) -> None:
+        unknown = self.known.unknown(*pair, failing)
+        if unknown:
+            self._bed.start([pair])
+            self._attempt(*pair, unknown)
 
     def _attempt(self, client: Lane, agent: Lane, only: list[str] | None = None) -> None:
         results = self._bed.direct(client, agent, only)
@@ -147,6 +161,19 @@ class Direct:
         tried = '' if only is None else f' of {len(only)} in doubt'
         print(f'direct {client.name} -> {agent.name}: {len(failed)}{tried} fail{reasons}', flush=True)
         self.known.learn(client, agent, results)
+
+
+def set_up(peers: list[Peer]) -> None:
+    """Installs and builds the peers; tells of all that is missing on this machine, not only of the first."""
+    faults = []
+    for peer in peers:
+        print(f'setup {peer.name} ({peer.sdk} {peer.version})', flush=True)
+        try:
+            peer.set_up()
+        except PeerError as error:
+            faults.append(str(error))
+    if faults:
+        raise PeerError('; '.join(faults))
 
 
 def run(options, peers: list[Peer], logs: Path) -> int:
@@ -184,7 +211,7 @@ def run(options, peers: list[Peer], logs: Path) -> int:
         if any(cells[pair][name].verdict != early[pair][name].verdict for name in cells[pair]):
             print(f'after all: {line(pair, cells[pair])}', flush=True)
     if options.write is not None:
-        text = page(peers, cells, direct.known, len(everything), version(options.dragoman), command(options))
+        text = page(peers, cells, len(everything), version(options.dragoman), command(options))
         options.write.write_text(text)
     print(summary(cells))
     return 1 if any(cell.verdict == FAIL for row in cells.values() for cell in row.values()) else 0
@@ -234,10 +261,8 @@ def main() -> int:
     try:
         if not options.direct and not (options.dragoman and os.access(options.dragoman, os.X_OK)):
             raise PeerError('no dragoman binary: build one (cargo build) or set DRAGOMAN; or run --direct')
-        peers = discover(options.peers)
-        for peer in peers:
-            print(f'setup {peer.name} ({peer.sdk} {peer.version})', flush=True)
-            peer.set_up()
+        peers = discover(options.peers, options.work)
+        set_up(peers)
         code = run(options, peers, logs)
     except (PeerError, MeshError) as error:
         print(f'FAIL {error}', flush=True)

@@ -2,18 +2,41 @@
 
 from collections import Counter, defaultdict
 
-from judge import FAIL, NONE, PASS, SDK, Cell, Directly, steady
+from judge import DRAFT, FAIL, NONE, PASS, SDK, VERDICTS, Cell
 from peers import OPERATIONS, Lane, Peer
+from reasons import brief, same
 
-Cells = dict[tuple[Lane, Lane], dict[str, Cell]]
+Pair = tuple[Lane, Lane]
+Cells = dict[Pair, dict[str, Cell]]
+Notes = dict[tuple, int]  # what excuses `sdk` cells, numbered
+
+INTRODUCTION = """\
+The official A2A SDKs, unmodified, call each other through two Dragoman sidecars: the client of one SDK, the sidecar
+beside it, mutual TLS, the sidecar beside the agent, the agent of another SDK. The two need not speak the same version
+of A2A nor the same binding. A *lane* is one version and binding that an SDK speaks, as client or as agent; each client
+lane is put together with agent lanes, and runs the same operations with each of them. This page is written by the runner,
+[tests/interop](../tests/interop/README.md), which installs everything itself.
+"""
+
+LEGEND = """\
+A cell is the verdict over all pairs of the run in which the lane took part:
+
+* `pass`: the operation holds with all of them (but for faults of the other side, which are told in the other side's row).
+* `sdk` and a number: in some pair it fails, and it fails for the same reason when two SDKs talk without any sidecar. The
+  number leads to the proof below.
+* `n/a`: the SDK has no API for it, or 0.3 has no such operation.
+* `FAIL`: it fails, and no direct call shows why. That is the mesh's fault.
+
+`auto` is an agent about which its sidecar was told nothing but the URL.
+"""
 
 
-def line(pair: tuple[Lane, Lane], cells: dict[str, Cell]) -> str:
+def line(pair: Pair, cells: dict[str, Cell]) -> str:
     """One pair for the terminal."""
     counts = Counter(cell.verdict for cell in cells.values())
-    words = ', '.join(f'{counts[verdict]} {verdict}' for verdict in (PASS, SDK, NONE, FAIL) if counts[verdict])
+    told = ', '.join(f'{counts[verdict]} {verdict}' for verdict in VERDICTS if counts[verdict])
     failed = [f'\n    {names}: {why}' for why, names in failures_by_reason(cells).items()]
-    return f'{"FAIL" if failed else "ok"} {pair[0].name} -> {pair[1].name}: {words}{"".join(failed)}'
+    return f'{"FAIL" if failed else "ok"} {pair[0].name} -> {pair[1].name}: {told}{"".join(failed)}'
 
 
 def failures_by_reason(cells: dict[str, Cell]) -> dict[str, str]:
@@ -26,147 +49,134 @@ def failures_by_reason(cells: dict[str, Cell]) -> dict[str, str]:
 
 
 def summary(cells: Cells) -> str:
-    """The last line."""
+    """The last lines of the terminal."""
     counts = Counter(cell.verdict for row in cells.values() for cell in row.values())
     return (
-        f'{len(cells)} pairs of lanes; {counts[SDK]} fail as they do directly, {counts[NONE]} have no API\n'
-        f'{counts[PASS]} passed, {counts[FAIL]} failed'
+        f'{len(cells)} pairs of lanes; {counts[SDK]} fail as they do directly, {counts[NONE]} have no API, '
+        f'{counts[DRAFT]} fail with a draft\n{counts[PASS]} passed, {counts[FAIL]} failed'
     )
 
 
-def page(peers: list[Peer], cells: Cells, directly: Directly, everything: int, dragoman: str, command: str) -> str:
+def page(peers: list[Peer], cells: Cells, everything: int, dragoman: str, command: str) -> str:
     """The whole page."""
-    return '\n'.join(
-        [
-            '# Interoperability',
-            '',
-            'The official A2A SDKs, unmodified, call each other through two Dragoman sidecars: the client of one SDK,',
-            'the sidecar beside it, mutual TLS, the sidecar beside the agent, the agent of another SDK. Client and agent',
-            'need not speak the same version of A2A nor the same binding. This page is written by the runner.',
-            '',
-            f'Run: `{command}` with {dragoman}, {len(cells)} of {everything} pairs of lanes.',
-            '',
-            *versions(peers),
-            *matrix(cells),
-            *excuses(cells),
-            *gaps(cells),
-            *remarks(cells),
-            *failures(cells),
-            *directs(directly),
-        ]
-    )
+    notes = numbered(cells)
+    counts = Counter(cell.verdict for row in cells.values() for cell in row.values())
+    total = ', '.join(f'{counts[verdict]} {verdict}' for verdict in VERDICTS if counts[verdict])
+    out = ['# Interoperability', '', *INTRODUCTION.splitlines(), '']
+    out += [f'Run: `{command}` with {dragoman}; {len(cells)} of {everything} pairs of lanes, {sum(counts.values())} cells:']
+    out += [f'{total}.', '', *versions(peers), *matrix(cells, notes), *pairs_of_lines(cells)]
+    return '\n'.join(out + faults(cells, notes) + failures(cells)).rstrip() + '\n'
 
 
 def versions(peers: list[Peer]) -> list[str]:
-    """What took part."""
+    """What took part, and what is said about drafts."""
     rows = [f'| {peer.name} | {peer.sdk} | {peer.version} |' for peer in peers]
-    return ['| peer | SDK | version |', '| --- | --- | --- |', *rows, '']
+    drafts = [f'{peer.name} {peer.version}: {peer.draft}. What fails there is `{DRAFT}`.' for peer in peers if peer.draft]
+    return ['| line | SDK | version |', '| --- | --- | --- |', *rows, '', *drafts, '']
 
 
-def matrix(cells: Cells) -> list[str]:
-    """A row for each lane in each role, a column for each operation."""
-    names = [name for name in OPERATIONS if any(name in row for row in cells.values())]
-    out = [
-        '## What works',
-        '',
-        'A cell counts the pairs in which the lane took part: how many passed; `sdk`: the SDK fails in the same operation',
-        'without any sidecar; `n/a`: the SDK has no API for it, or 0.3 has no such operation; `FAIL`: the mesh is at fault.',
-        '`auto` is an agent about which the sidecar was told nothing but its URL.',
-        '',
-        f'| SDK | role | dialect | binding | {" | ".join(names)} |',
-        f'| {" | ".join(["---"] * (len(names) + 4))} |',
-    ]
-    for side, role in ((0, 'client'), (1, 'agent')):
-        for lane in dict.fromkeys(pair[side] for pair in cells):
-            rows = [row for pair, row in cells.items() if pair[side] == lane]
-            counts = [count([row[name].verdict for row in rows if name in row]) for name in names]
-            out.append(f'| {lane.peer.name} | {role} | {lane.dialect} | {lane.binding} | {" | ".join(counts)} |')
-    return [*out, '']
-
-
-def count(verdicts: list[str]) -> str:
-    """Such as `12`, `10, 2 sdk` or `n/a`."""
-    counts = Counter(verdicts)
-    if set(counts) == {NONE}:
-        return NONE
-    words = [f'{counts[PASS]}'] if counts[PASS] else []
-    return ', '.join(words + [f'{counts[kind]} {kind}' for kind in (SDK, NONE, FAIL) if counts[kind]])
-
-
-def excuses(cells: Cells) -> list[str]:
-    """The `sdk` cells by their proof."""
-    found = defaultdict(list)
-    for pair, row in cells.items():
-        for name, cell in row.items():
-            if cell.verdict == SDK:
-                found[cell.who, name, cell.proof].append(pair)
-    out = ['## What the SDKs themselves cannot do (`sdk`)', '']
-    if not found:
-        return [*out, 'Nothing.', '']
-    out += ['| who | operation | pairs | what is said without any sidecar |', '| --- | --- | --- | --- |']
-    for (who, name, proof), pairs in sorted(found.items(), key=lambda item: item[0]):
-        out.append(f'| {who} | {name} | {len(pairs)} | {escaped(proof)} |')
-    return [*out, '']
-
-
-def gaps(cells: Cells) -> list[str]:
-    """The `n/a` cells by their reason."""
-    return listing('## What the SDKs have no API for (`n/a`)', reasons(cells, NONE))
-
-
-def remarks(cells: Cells) -> list[str]:
-    """What passed with a remark."""
-    return listing('## What passed with a remark', reasons(cells, PASS))
-
-
-def reasons(cells: Cells, verdict: str) -> dict[tuple[str, str], set[str]]:
-    """Operation and reason, and the client lanes that gave it."""
-    found = defaultdict(set)
-    for (client, _), row in cells.items():
-        for name, cell in row.items():
-            if cell.verdict == verdict and cell.why:
-                found[name, steady(cell.why)].add(client.name)
+def numbered(cells: Cells) -> Notes:
+    """A number for each excuse: who is at fault, and what is said. Clients first, then agents, in the order of the pairs."""
+    found: Notes = {}
+    for side in (0, 1):
+        for row in cells.values():
+            for cell in row.values():
+                if cell.verdict == SDK and (cell.fault != 'agent') == (side == 0):
+                    found.setdefault(note_of(cell, found), len(found) + 1)
     return found
 
 
-def listing(title: str, found: dict[tuple[str, str], set[str]]) -> list[str]:
-    """A table of operations, reasons and client lanes."""
-    if not found:
-        return []
-    out = [title, '', '| operation | why | clients |', '| --- | --- | --- |']
-    for (name, why), lanes in sorted(found.items()):
-        out.append(f'| {name} | {escaped(why)} | {", ".join(sorted(lanes))} |')
+def note_of(cell: Cell, notes: Notes) -> tuple[str, str]:
+    """Who is at fault, and what the proof says: one that is known already, if it says the same."""
+    alike = (note for note in notes if note[0] == cell.who and same(note[1], cell.said))
+    return next(alike, (cell.who, cell.said))
+
+
+def matrix(cells: Cells, notes: Notes) -> list[str]:
+    """A row for each lane in each role, a column for each operation."""
+    names = [name for name in OPERATIONS if any(name in row for row in cells.values())]
+    heads = [name.replace('/', '/ ') for name in names]
+    out = ['## What works', '', *LEGEND.splitlines(), '']
+    out += [f'| SDK | role | dialect | binding | {" | ".join(heads)} |', f'| {" | ".join(["---"] * (len(names) + 4))} |']
+    for side, role in ((0, 'client'), (1, 'agent')):
+        for lane in sorted({pair[side] for pair in cells}, key=order):
+            rows = [row for pair, row in cells.items() if pair[side] == lane]
+            told = [verdict(role, lane, [row[name] for row in rows if name in row], notes) for name in names]
+            out.append(f'| {lane.peer.name} | {role} | {lane.dialect} | {lane.binding} | {" | ".join(told)} |')
+    return [*out, '']
+
+
+def order(lane: Lane) -> tuple:
+    """Lanes go by SDK line, then as lanes.json lists them."""
+    lanes = [(one.dialect, one.binding) for one in (*lane.peer.agents, *lane.peer.clients)]
+    return lane.peer.name, lanes.index((lane.dialect, lane.binding))
+
+
+def verdict(role: str, lane: Lane, column: list[Cell], notes: Notes) -> str:
+    """What one operation comes to for a lane; the faults of the others count for it only if it has nothing else."""
+    there = {cell.verdict for cell in column}
+    excused = [cell for cell in column if cell.verdict == SDK]
+    own = [cell for cell in excused if cell.fault in (role, 'pair')]
+    if FAIL in there:
+        return FAIL
+    if DRAFT in there and (lane.peer.draft or there == {DRAFT}):
+        return DRAFT
+    if own or (excused and PASS not in there):
+        numbers = sorted({notes[note_of(cell, notes)] for cell in own or excused})
+        return f'{SDK} {",".join(map(str, numbers))}'
+    return PASS if PASS in there else NONE
+
+
+def pairs_of_lines(cells: Cells) -> list[str]:
+    """How many cells passed between any two lines, and what became of the rest."""
+    found = defaultdict(Counter)
+    for (client, agent), row in cells.items():
+        found[client.peer.name, agent.peer.name].update(cell.verdict for cell in row.values())
+    clients, agents = (sorted({pair[side] for pair in found}) for side in (0, 1))
+    out = ['## Who calls whom', '', 'Clients in rows, agents in columns: cells passed, and what the others are.', '']
+    out += [f'| | {" | ".join(agents)} |', f'| {" | ".join(["---"] * (len(agents) + 1))} |']
+    for client in clients:
+        told = [counted(found[client, agent]) for agent in agents]
+        out.append(f'| {client} | {" | ".join(told)} |')
+    return [*out, '']
+
+
+def counted(counts: Counter) -> str:
+    """Such as `32, 1 n/a`."""
+    words = [str(counts[PASS])] if counts[PASS] else []
+    return ', '.join(words + [f'{counts[kind]} {kind}' for kind in VERDICTS if kind != PASS and counts[kind]])
+
+
+def faults(cells: Cells, notes: Notes) -> list[str]:
+    """The excuses of the `sdk` cells, with the direct pair that proves each."""
+    operations, proofs, number = defaultdict(set), {}, Counter()
+    for row in cells.values():
+        for name, cell in row.items():
+            if cell.verdict == SDK:
+                note = note_of(cell, notes)
+                operations[note].add(name)
+                proofs.setdefault(note, cell.proof)
+                number[note] += 1
+    out = ['## What the SDKs themselves cannot do', '']
+    if not notes:
+        return [*out, 'Nothing.', '']
+    out += ['| | who | operations | cells | without any sidecar | what is said there |', '| --- | --- | --- | --- | --- | --- |']
+    for note, index in notes.items():
+        names = ', '.join(name for name in OPERATIONS if name in operations[note])
+        out.append(f'| {index} | {note[0]} | {names} | {number[note]} | {escaped(proofs[note])} | {escaped(brief(note[1]))} |')
     return [*out, '']
 
 
 def failures(cells: Cells) -> list[str]:
     """The `FAIL` cells, pair by pair."""
-    out = ['## Failures', '']
     rows = [
-        f'| {client.name} | {agent.name} | {names} | {escaped(steady(why))} |'
+        f'| {client.name} | {agent.name} | {names} | {escaped(brief(why))} |'
         for (client, agent), row in cells.items()
         for why, names in failures_by_reason(row).items()
     ]
     if not rows:
-        return [*out, 'None.', '']
-    return [*out, '| client | agent | operations | why |', '| --- | --- | --- | --- |', *rows, '']
-
-
-def directs(directly: Directly) -> list[str]:
-    """What was tried without sidecars, and what failed there."""
-    out = [
-        '## Without sidecars',
-        '',
-        'Each lane was first tried directly, with the other side of the same SDK line where there is one; and where',
-        'something failed, each of the two sides with another SDK, to learn whose fault it is.',
-        '',
-        '| client | agent | tried | fails directly |',
-        '| --- | --- | --- | --- |',
-    ]
-    for (client, agent), results in sorted(directly.trials.items(), key=lambda trial: [lane.name for lane in trial[0]]):
-        failed = [name for name, result in results.items() if result.result == 'fail']
-        out.append(f'| {client.name} | {agent.name} | {len(results)} | {", ".join(failed) or "nothing"} |')
-    return [*out, '']
+        return []
+    return ['## Failures', '', '| client | agent | operations | why |', '| --- | --- | --- | --- |', *rows, '']
 
 
 def escaped(text: str) -> str:

@@ -66,11 +66,13 @@ class Lane:
 class Peer:
     """One line of an SDK: a directory with setup, agent, client and lanes.json."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, target: Path):
         self.directory = directory
         self.language, self.line = directory.parent.name, directory.name
+        self.work = target / f'{self.language}-{self.line}'
         described = json.loads((directory / 'lanes.json').read_text())
         self.sdk, self.version = described['sdk'], described['version']
+        self.draft = described.get('draft', '')  # why its failures count against nobody
         self.agents = [Lane(self, one['dialect'], one['binding']) for one in described.get('agent', ())]
         self.clients = [Lane(self, one['dialect'], one['binding']) for one in described.get('client', ())]
         if self.agents:  # the sidecar is told nothing about this one
@@ -90,18 +92,18 @@ class Peer:
 
     def set_up(self) -> None:
         """Installs and builds it."""
-        done = subprocess.run([self.directory / 'setup'], env=environment(), stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run([self.directory / 'setup'], env=environment(self), stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
             raise PeerError(f'setup of {self.name} ended with {done.returncode}')
 
 
-def environment() -> dict:
-    """Each peer has its own directory to work in; one that was meant for another must not reach it."""
-    return {name: value for name, value in os.environ.items() if name != 'INTEROP_WORK'}
+def environment(peer: Peer) -> dict:
+    """Each peer has its own directory to work in."""
+    return os.environ | {'INTEROP_WORK': str(peer.work)}
 
 
-def discover(names: list[str] | None) -> list[Peer]:
-    """The peers of these names or directories, or all that are here, in a fixed order."""
+def discover(names: list[str] | None, target: Path) -> list[Peer]:
+    """The peers of these names or directories, or all that are here, in a fixed order; they build into `target`."""
     if names is None:
         found = [file.parent for file in ROOT.glob('*/*/lanes.json')]
     else:
@@ -109,16 +111,16 @@ def discover(names: list[str] | None) -> list[Peer]:
     for directory in found:
         if not (directory / 'lanes.json').exists():
             raise PeerError(f'{directory} is no peer: it has no lanes.json')
-    return sorted(map(Peer, found), key=lambda peer: (peer.language, peer.line))
+    return sorted((Peer(directory, target) for directory in found), key=lambda peer: (peer.language, peer.line))
 
 
 class Process:
     """A child whose standard output is read line by line."""
 
-    def __init__(self, command: list[str], log: Path):
+    def __init__(self, peer: Peer, command: list[str], log: Path):
         with log.open('a') as file:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True, env=environment()
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True, env=environment(peer)
             )
         self.log = log
         self._lines: queue.Queue = queue.Queue()
@@ -169,7 +171,7 @@ class Agent:
     def __init__(self, peer: Peer, dialect: str, logs: Path):
         self.name = f'{peer.label}-{dialect}'
         command = [str(peer.directory / 'agent'), '--dialect', dialect]
-        self._process = Process(command, logs / f'agent-{self.name}.log')
+        self._process = Process(peer, command, logs / f'agent-{self.name}.log')
         self.url, self.grpc = '', None
 
     def wait(self) -> None:
@@ -222,5 +224,5 @@ class Client:
     def _running(self) -> Process:
         if self._process is None:
             log = self._logs / f'client-{self._peer.label}.log'
-            self._process = Process([str(self._peer.directory / 'client')], log)
+            self._process = Process(self._peer, [str(self._peer.directory / 'client')], log)
         return self._process

@@ -3,7 +3,7 @@
 from collections import Counter
 from fnmatch import fnmatch
 
-from judge import Directly, alike, speech, stand_ins
+from judge import Confrontation
 from peers import Lane, Peer
 
 Pair = tuple[Lane, Lane]
@@ -32,7 +32,14 @@ def matching(pairs: list[Pair], pattern: str) -> list[Pair]:
 
 def daily(pairs: list[Pair]) -> list[Pair]:
     """Every client lane with a 1.0 and a 0.3 agent of another SDK, every agent lane with such clients, every way from one
-    binding and dialect to another, and the named."""
+    binding and dialect to another, and the named; of the lines that are drafts one pair as client and one as agent."""
+    drafts = [[pair for pair in pairs if pair[side].peer.draft and not pair[1 - side].peer.draft] for side in (0, 1)]
+    pairs = [pair for pair in pairs if not any(lane.peer.draft for lane in pair)] or pairs
+    return cover(pairs) + [min(some, key=lambda pair: not foreign(pair)) for some in drafts if some]
+
+
+def cover(pairs: list[Pair]) -> list[Pair]:
+    """As few of the pairs as have every lane, dialect and way."""
     chosen = {pair for pair in pairs if (pair[0].name, pair[1].name) in {named[1:] for named in NAMED}}
     for side in (0, 1):
         for lane in dict.fromkeys(pair[side] for pair in pairs):
@@ -74,49 +81,46 @@ def trials(pairs: list[Pair], peers: list[Peer]) -> list[Pair]:
     return list(dict.fromkeys(pair for pair in found if None not in pair))
 
 
-def doubts(known: Directly, peers: list[Peer]) -> dict[Pair, list[str]]:
-    """Direct calls that tell which side is at fault where an operation failed: each side with a partner of another SDK."""
-    found: dict[Pair, list[str]] = {}
-    for pair, results in known.trials.items():
-        failed = [name for name, result in results.items() if result.result == 'fail']
-        others = [(pair[0], partner(pair[0], 1, peers, pair[1])), (partner(pair[1], 0, peers, pair[0]), pair[1])]
-        for other in others:
-            if failed and None not in other and other not in known.trials:
-                asked = found.setdefault(other, [])
-                asked += [name for name in failed if name not in asked]
-    return found
-
-
-def confrontations(client: Lane, agent: Lane, peers: list[Peer]) -> list[Pair]:
-    """Direct calls that tell why a pair fails through the mesh: the client and the agent with each other's SDK where it
-    speaks the same, and all of these with another SDK."""
-    found: list[tuple] = []
+def confrontations(client: Lane, agent: Lane, peers: list[Peer]) -> list[Confrontation]:
+    """Direct calls that may show why a pair fails through the mesh: the pair itself, where the two speak the same; the
+    client with every agent that speaks as it does, and every client with the agent that speaks as that does. Those come
+    first that have been made already, each lane with its own SDK; then those that read alike. Drafts prove nothing."""
+    found = []
     for one in stand_ins(agent):
-        for other in (client, *alike(client.peer.clients, one)):
-            found += [(other, partner(other, 1, peers, one))] + ([(other, one)] if speech(other) == speech(one) else [])
-        for other in (one, *alike(agent.peer.agents, client)):
-            found += [(partner(other, 0, peers, client), other)]
-            found += [(client, other)] if speech(other) == speech(client) else []
-    return list(dict.fromkeys(pair for pair in found if None not in pair))
+        if speech(one) == speech(client):
+            found.append(Confrontation(client, one, 'pair'))
+        callers = sorted(alike(peers, 0, one), key=lambda other: (other.peer != one.peer, other.peer != client.peer))
+        found += [Confrontation(other, one, 'agent') for other in callers if other != client]
+    answerers = sorted(alike(peers, 1, client), key=lambda other: (other.peer != client.peer, other.peer != agent.peer))
+    own = [Confrontation(client, other, 'client') for other in answerers if other not in stand_ins(agent)]
+    return sorted(found + own, key=lambda one: (one.foreign, one.fault != 'pair'))
 
 
-def partner(lane: Lane, side: int, peers: list[Peer], instead: Lane | None = None) -> Lane | None:
+def alike(peers: list[Peer], side: int, lane: Lane) -> list[Lane]:
+    """The lanes on that side (0: clients, 1: agents) that speak as that lane does."""
+    lanes = [one for peer in peers if not peer.draft for one in (peer.agents if side else peer.clients)]
+    return [one for one in lanes if speech(one) == speech(lane)]
+
+
+def speech(lane: Lane) -> tuple[str, str]:
+    """What a lane speaks."""
+    return lane.binding, lane.dialect
+
+
+def stand_ins(agent: Lane) -> list[Lane]:
+    """The lanes that tell about an agent lane: for one that lets the sidecar choose, those that it may choose."""
+    if agent.binding != 'auto':
+        return [agent]
+    return [lane for lane in agent.peer.agents if lane.dialect == agent.dialect and lane.binding != 'auto']
+
+
+def partner(lane: Lane, side: int, peers: list[Peer]) -> Lane | None:
     """The lane on that side (0: client, 1: agent) for a direct call with `lane`: of the same SDK line, else of the same
-    language, else of any. If one did not do, `instead` of it one of an SDK that is as foreign as possible."""
+    language, else of Python, else of any."""
     there = [other for peer in peers for other in (peer.agents if side else peer.clients)]
-    fits = [other for other in there if speech(other) == speech(lane)]
 
     def near(other: Lane) -> tuple:
-        return other.peer != lane.peer, other.peer.language != lane.peer.language, *reference(other)
+        strange = other.peer.language != lane.peer.language
+        return other.peer != lane.peer, strange, other.peer.language != 'python', other.peer.name
 
-    def far(other: Lane) -> tuple:
-        return other.peer.language == lane.peer.language, *reference(other)
-
-    if instead is None:
-        return min(fits, key=near, default=None)
-    return min((other for other in fits if other.peer not in (instead.peer, lane.peer)), key=far, default=None)
-
-
-def reference(lane: Lane) -> tuple:
-    """Python first, where there is nothing closer; then by name."""
-    return lane.peer.language != 'python', lane.peer.name
+    return min((other for other in there if speech(other) == speech(lane)), key=near, default=None)

@@ -39,11 +39,12 @@ func open(ctx context.Context, target shared.Target) (shared.Peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The factory takes the newest version first, whatever the preferences: who wants 0.3 shows it no other interface.
+	// The factory takes the newest version first, and another binding where the card parser has lost the wanted one: so it
+	// is shown only what is wanted. (The parser of 0.3 drops an interface that has the same URL as the preferred one.)
 	offered := *card
 	offered.SupportedInterfaces = nil
 	for _, i := range card.SupportedInterfaces {
-		if strings.HasPrefix(string(i.ProtocolVersion), target.Dialect) {
+		if strings.HasPrefix(string(i.ProtocolVersion), target.Dialect) && string(i.ProtocolBinding) == target.Binding {
 			offered.SupportedInterfaces = append(offered.SupportedInterfaces, i)
 		}
 	}

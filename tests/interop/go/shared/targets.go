@@ -101,6 +101,6 @@ func judge(err error) (result, why string) {
 		return "unsupported", unsupported.Error()
 	default:
 		why := []rune(strings.Join(strings.Fields(err.Error()), " "))
-		return "fail", string(why[:min(len(why), 600)])
+		return "fail", string(why[:min(len(why), 1500)])
 	}
 }

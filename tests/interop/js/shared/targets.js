@@ -55,7 +55,7 @@ function oneLine(error) {
   const cause = error?.cause?.message ? ` (${error.cause.message})` : '';
   const name = error?.constructor?.name ?? 'Error';
   const prefix = name === 'Error' || error instanceof Unsupported ? '' : `${name}: `;
-  return `${prefix}${error?.message ?? error}${cause}`.replace(/\s+/g, ' ').slice(0, 600);
+  return `${prefix}${error?.message ?? error}${cause}`.replace(/\s+/g, ' ').slice(0, 1500);
 }
 
 function print(value) {

@@ -60,7 +60,7 @@ async def attempt(action, seconds: float) -> tuple[str, str]:
 def line(text: str) -> str:
     """One line, not too long."""
     short = ' '.join(text.split())
-    return short if len(short) <= 400 else f'{short[:400]}…'
+    return short if len(short) <= 1500 else f'{short[:1500]}…'
 
 
 def say(**what) -> None:

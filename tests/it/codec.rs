@@ -19,6 +19,8 @@ mod limits;
 mod properties;
 /// A source of random messages and of the many ways in which one message can stand on the wire.
 mod random;
+/// What official SDKs have said.
+mod recorded;
 /// Private fields as an attacker would write them.
 mod smuggling;
 

@@ -66,7 +66,7 @@ static STATUS_UPDATE: Shape = Shape {
         same("metadata", Rule::Same),
         member("final", "", Rule::Only),
     ],
-    odd: Some(&Odd { names: &[], up: nothing, down: update_down }),
+    odd: Some(&Odd { names: &[], up: update_up, down: update_down }),
 };
 
 static ARTIFACT_UPDATE: Shape = Shape {
@@ -114,6 +114,15 @@ fn status_up(up: &mut Up<'_>) -> Result<()> {
 fn task_down(down: &mut Down<'_>) -> Result<()> {
     if down.v0_3.get("status").is_none() {
         down.v0_3.push("status", STATUS.down(Node::EMPTY, down.spelling)?);
+    }
+    Ok(())
+}
+
+/// HTTP+JSON leaves out what is false.
+#[expect(clippy::unnecessary_wraps, reason = "other objects can fail")]
+fn update_up(up: &mut Up<'_>) -> Result<()> {
+    if up.spelling == Spelling::Rest && up.v0_3.get("final").is_none() {
+        up.kept.push("final", Node::FALSE);
     }
     Ok(())
 }

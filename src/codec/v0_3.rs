@@ -10,7 +10,7 @@ mod shape;
 mod task;
 mod time;
 
-pub use self::peek::{is_interrupted, keeps, say_final, says_final};
+pub use self::peek::{Follows, follows, keeps, say_final, says_final};
 use self::shape::Shape;
 pub(super) use self::shape::Spelling;
 use super::text::Scanner;

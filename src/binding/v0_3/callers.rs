@@ -11,7 +11,7 @@ use tower::service_fn;
 
 use super::{Events, get_task, once, task_event, unreadable};
 use crate::a2a::{Body, Call, Dialect, Event, Fault, Operation, Params, Reason, Reply, Stage};
-use crate::codec::v0_3::{is_interrupted, keeps, say_final, says_final};
+use crate::codec::v0_3::{Follows, follows, keeps, say_final, says_final};
 use crate::codec::wire::{Fields, append, last_string, without};
 
 /// How long an event that may be the last one is held back to see whether it is.
@@ -156,8 +156,8 @@ async fn ended(mut inner: impl Stage, get: Call, fault: Fault) -> Events {
     stream::iter([Err(fault)]).boxed()
 }
 
-/// Events of which each says whether it is the last one of its interaction. One that leaves the task waiting for the caller
-/// mostly is; it is held back for a moment to see.
+/// Events of which each says whether it is the last one of its interaction. One of which that is open is held back for a
+/// moment to see.
 fn concluding(events: Events) -> Events {
     stream::unfold((events, None), |(mut events, ahead)| async move {
         let event = match ahead {
@@ -169,9 +169,7 @@ fn concluding(events: Events) -> Events {
                 Ok(true) => {
                     let next = timeout(HELD_BACK, events.next()).await.ok();
                     let last = matches!(next, Some(None | Some(Ok(Event::End(_)))));
-                    let mut wire = wire.to_vec();
-                    say_final(&mut wire, last);
-                    (Ok(Event::Data(wire.into())), next)
+                    (say_final(&wire, last).map(|wire| Event::Data(wire.into())).map_err(unreadable), next)
                 }
                 Ok(false) => (Ok(Event::Data(wire)), None),
                 Err(fault) => (Err(fault), None),
@@ -183,7 +181,13 @@ fn concluding(events: Events) -> Events {
     .boxed()
 }
 
-/// Whether it is left open whether the event is the last one.
+/// Whether it is left open whether the event is the last one: it leaves the task waiting for the caller, which mostly is, or
+/// the task has ended and yet the agent says that more follows. Some clients wait for nothing but that word.
 fn is_open(event: &[u8]) -> Result<bool, Fault> {
-    Ok(is_interrupted(event).map_err(unreadable)? && says_final(event).map_err(unreadable)?.is_none())
+    let said = says_final(event).map_err(unreadable)?;
+    Ok(match follows(event).map_err(unreadable)? {
+        Follows::Maybe => said.is_none(),
+        Follows::More => false,
+        Follows::Nothing => said == Some(false),
+    })
 }

@@ -1,6 +1,6 @@
 //! What was kept from 0.3, looked up and added on the wire.
 
-use super::super::wire::{Fields, Value, append};
+use super::super::wire::{Edit, Fields, Value, append, edit};
 use super::super::{KEPT_FIELD, Result};
 
 /// `StreamResponse.status_update`.
@@ -11,6 +11,8 @@ const STATUS: u32 = 3;
 const STATE: u32 = 1;
 /// `TASK_STATE_INPUT_REQUIRED` and `TASK_STATE_AUTH_REQUIRED`.
 const INTERRUPTED: [u64; 2] = [6, 8];
+/// `TASK_STATE_COMPLETED`, `_FAILED`, `_CANCELED` and `_REJECTED`.
+const TERMINAL: [u64; 4] = [3, 4, 5, 7];
 
 /// Whether something of that name was kept in a message.
 ///
@@ -26,7 +28,7 @@ pub fn keeps(message: &[u8], name: &str) -> Result<bool> {
 /// If the event is no protobuf.
 pub fn says_final(event: &[u8]) -> Result<Option<bool>> {
     let Some(update) = last(event, STATUS_UPDATE)? else { return Ok(None) };
-    let Some(value) = kept(update, "final")? else { return Ok(None) };
+    let Some(value) = kept(update, FINAL)? else { return Ok(None) };
     let mut says = None;
     for field in Fields::new(value) {
         let field = field?;
@@ -37,24 +39,67 @@ pub fn says_final(event: &[u8]) -> Result<Option<bool>> {
     Ok(says)
 }
 
-/// Says of an event whether it is the last one of its interaction: one more piece of its update, which merges.
-pub fn say_final(event: &mut Vec<u8>, last: bool) {
-    let (mut entry, mut object, mut update) = (Vec::new(), Vec::new(), Vec::new());
-    append(&mut entry, 1, b"final");
-    // `Value.bool_value`
-    append(&mut entry, 2, &[4 << 3, u8::from(last)]);
-    append(&mut object, 1, &entry);
-    append(&mut update, KEPT_FIELD, &object);
-    append(event, STATUS_UPDATE, &update);
-}
-
-/// Whether an event says that its task waits for something from outside.
+/// The event with a word on whether it is the last one of its interaction, in the place of what it said of that.
 ///
 /// # Errors
 /// If the event is no protobuf.
-pub fn is_interrupted(event: &[u8]) -> Result<bool> {
-    let Some(update) = last(event, STATUS_UPDATE)? else { return Ok(false) };
-    let Some(status) = last(update, STATUS)? else { return Ok(false) };
+pub fn say_final(event: &[u8], last: bool) -> Result<Vec<u8>> {
+    let mut said = false;
+    edit(event, |field, out| {
+        if field.number != STATUS_UPDATE {
+            return Ok(Edit::Keep);
+        }
+        let mut update = without_final(field.value.bytes()?)?;
+        // An update in pieces is one.
+        if !std::mem::replace(&mut said, true) {
+            let (mut entry, mut object) = (Vec::new(), Vec::new());
+            append(&mut entry, 1, FINAL.as_bytes());
+            // `Value.bool_value`
+            append(&mut entry, 2, &[4 << 3, u8::from(last)]);
+            append(&mut object, 1, &entry);
+            append(&mut update, KEPT_FIELD, &object);
+        }
+        append(out, STATUS_UPDATE, &update);
+        Ok(Edit::Done)
+    })
+}
+
+const FINAL: &str = "final";
+
+fn without_final(update: &[u8]) -> Result<Vec<u8>> {
+    edit(update, |field, out| {
+        if field.number != KEPT_FIELD {
+            return Ok(Edit::Keep);
+        }
+        let rest = edit(field.value.bytes()?, |entry, _| {
+            let is_final = last(entry.value.bytes()?, 1)? == Some(FINAL.as_bytes());
+            Ok(if is_final { Edit::Done } else { Edit::Keep })
+        })?;
+        if !rest.is_empty() {
+            append(out, KEPT_FIELD, &rest);
+        }
+        Ok(Edit::Done)
+    })
+}
+
+/// What follows an event, as far as the state of its task tells.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Follows {
+    /// Mostly nothing: the task waits for something from outside.
+    Maybe,
+    /// More.
+    More,
+    /// Nothing: the task has ended.
+    Nothing,
+}
+
+/// What follows an event.
+///
+/// # Errors
+/// If the event is no protobuf.
+pub fn follows(event: &[u8]) -> Result<Follows> {
+    let Some(update) = last(event, STATUS_UPDATE)? else { return Ok(Follows::More) };
+    let Some(status) = last(update, STATUS)? else { return Ok(Follows::More) };
     let mut state = 0;
     for field in Fields::new(status) {
         let field = field?;
@@ -62,7 +107,11 @@ pub fn is_interrupted(event: &[u8]) -> Result<bool> {
             state = field.value.varint()?;
         }
     }
-    Ok(INTERRUPTED.contains(&state))
+    Ok(match state {
+        state if INTERRUPTED.contains(&state) => Follows::Maybe,
+        state if TERMINAL.contains(&state) => Follows::Nothing,
+        _ => Follows::More,
+    })
 }
 
 /// The `Value` that was kept under a name.
@@ -115,19 +164,23 @@ mod tests {
     #[test]
     fn whether_an_event_is_the_last_one_is_said_and_read() {
         let waits = format!(r#"{{{UPDATE},"status":{{"state":"input-required"}}}}"#);
-        let mut waits = event(&waits);
-        assert!(is_interrupted(&waits).unwrap());
+        let waits = event(&waits);
+        assert_eq!(follows(&waits).unwrap(), Follows::Maybe);
         assert_eq!(says_final(&waits).unwrap(), None);
         assert!(text(&waits).contains(r#""final":false"#));
-        say_final(&mut waits, true);
+        let waits = say_final(&waits, true).unwrap();
         assert_eq!(says_final(&waits).unwrap(), Some(true));
         assert!(text(&waits).contains(r#""final":true"#), "{}", text(&waits));
         let works = event(&format!(r#"{{{UPDATE},"status":{{"state":"working"}},"final":true}}"#));
-        assert!(!is_interrupted(&works).unwrap());
-        assert_eq!(says_final(&works).unwrap(), Some(true));
+        assert_eq!((follows(&works).unwrap(), says_final(&works).unwrap()), (Follows::More, Some(true)));
+        let works = say_final(&works, false).unwrap();
+        assert!(text(&works).contains(r#""final":false"#), "{}", text(&works));
+        let done = event(&format!(r#"{{{UPDATE},"status":{{"state":"canceled"}},"final":false,"x":1}}"#));
+        assert_eq!(follows(&done).unwrap(), Follows::Nothing);
+        let done = text(&say_final(&done, true).unwrap());
+        assert!(done.contains(r#""final":true"#) && done.contains(r#""x":1"#), "{done}");
         let task = event(r#"{"kind":"task","id":"t","contextId":"c","status":{"state":"input-required"}}"#);
-        assert!(!is_interrupted(&task).unwrap());
-        assert_eq!(says_final(&task).unwrap(), None);
+        assert_eq!((follows(&task).unwrap(), says_final(&task).unwrap()), (Follows::More, None));
     }
 
     #[test]

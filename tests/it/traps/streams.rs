@@ -192,19 +192,30 @@ async fn a_task_that_is_over_is_told_at_once() {
 #[tokio::test]
 async fn what_an_agent_of_0_3_says_of_the_last_event_is_what_its_caller_hears() {
     let mut talk = Talk::start((V0_3, V0_3)).await;
-    for (state, last) in [
-        ("working", true),
-        ("input-required", true),
-        ("input-required", false),
-        ("completed", false),
-        ("completed", true),
-    ] {
+    for (state, last) in
+        [("working", true), ("input-required", true), ("input-required", false), ("completed", true)]
+    {
         let (caller, request) = talk.send(STREAM).await;
         request.stream().await.last(&speak(V0_3, Said::Update(state, last))).await;
         let mut caller = caller.reading().await;
         assert_eq!(canonical(&caller.result().await), canonical(&speak(V0_3, Said::Update(state, last))));
         assert_eq!(caller.event().await, None);
     }
+}
+
+#[tokio::test]
+async fn a_task_that_is_over_with_its_stream_is_told_so_whatever_the_agent_says() {
+    let mut talk = Talk::start((V0_3, V0_3)).await;
+    let (caller, request) = talk.send(STREAM).await;
+    let mut stream = request.stream().await;
+    let mut caller = caller.reading().await;
+    // Python agents say once more that a task was cancelled.
+    stream.event(&speak(V0_3, Said::Update("canceled", false))).await;
+    stream.last(&speak(V0_3, Said::Update("canceled", false))).await;
+    assert!(!is_final(&caller.result().await));
+    // Clients in Java wait for nothing but this.
+    assert!(is_final(&caller.result().await));
+    assert_eq!(caller.event().await, None);
 }
 
 #[tokio::test]

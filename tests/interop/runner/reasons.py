@@ -53,7 +53,7 @@ def same(one: str, other: str) -> bool:
         return any(ours) and all(mine <= his for mine, his in zip(ours, theirs, strict=True))
     if ours is not None or theirs is not None:
         return False
-    return any(clause in plain(other) for clause in clauses(one)) or any(clause in plain(one) for clause in clauses(other))
+    return any(mine in his or his in mine for mine in clauses(one) for his in clauses(other))
 
 
 def vague(text: str) -> bool:

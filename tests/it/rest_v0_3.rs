@@ -161,7 +161,7 @@ async fn both_ends_may_speak_0_3() {
         request.answer("200 OK", "", asked.old.as_bytes()).await;
         assert!(says(&caller.answer().await.body, &asked.old), "{}", asked.line);
     }
-    // As JavaScript's client sends it; every server reads it as Python's does.
+    // As JavaScript's client sends it; most servers read it as Python's does.
     let mut caller = ask(&pair, "POST v1/tasks/t/pushNotificationConfigs", OLD_PUSH).await;
     let request = pair.agent.request().await;
     assert!(
@@ -169,6 +169,15 @@ async fn both_ends_may_speak_0_3() {
         "{}",
         request.text()
     );
+    request.answer("201 Created", "", OLD_PUSH.as_bytes()).await;
+    assert_eq!(caller.answer().await.status, 200);
+    // Some read only what the specification has.
+    let mut caller = ask(&pair, "POST v1/tasks/t/pushNotificationConfigs", OLD_PUSH).await;
+    let refused = br#"{"code":-32602,"message":"missing pushNotificationConfig"}"#;
+    pair.agent.request().await.answer("400 Bad Request", "", refused).await;
+    let request = pair.agent.request().await;
+    assert_eq!(request.head.start, "POST /v1/tasks/t/pushNotificationConfigs HTTP/1.1");
+    assert!(says(request.text(), OLD_PUSH), "{}", request.text());
     request.answer("201 Created", "", OLD_PUSH.as_bytes()).await;
     assert_eq!(caller.answer().await.status, 200);
 }

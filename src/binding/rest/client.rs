@@ -40,7 +40,12 @@ struct Prepared<'s> {
     spot: &'s Spot,
     params: Params,
     tenant: String,
+    /// All that is asked, the path and the query included.
     json: Bytes,
+    /// The body, if it is another one.
+    body: Option<Bytes>,
+    /// The body without its wrapping, if it has one: some servers read only that.
+    bare: Option<Bytes>,
 }
 
 impl Client {
@@ -55,7 +60,7 @@ impl Client {
     /// If the agent cannot be reached, breaks off, or answers with an error; or if no path or query can say what is asked.
     pub async fn send(&self, call: Call, spot: &Spot) -> Result<Reply, Fault> {
         let (operation, dialect, url) = (call.operation, spot.dialect, &spot.url);
-        let response = self.ask(&Prepared::new(call, spot)?).await?;
+        let response = self.ask(Prepared::new(call, spot)?).await?;
         let is_success = response.status().is_success();
         if operation.is_streaming() && is_success && is_event_stream(&response) {
             return Ok(self.events(response, operation, dialect));
@@ -83,8 +88,22 @@ impl Client {
     }
 
     /// Asks by the first method of the route, and by the next one if that is not allowed: the specification names two for
-    /// one route, and servers have one of them.
-    async fn ask(&self, prepared: &Prepared<'_>) -> Result<Response<Answer>, Fault> {
+    /// one route, and servers have one of them. A body that is refused for its wrapping is sent once more without.
+    async fn ask(&self, mut prepared: Prepared<'_>) -> Result<Response<Answer>, Fault> {
+        let response = self.ask_once(&prepared).await?;
+        let refused =
+            [StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY].contains(&response.status());
+        match prepared.bare.take() {
+            Some(bare) if refused => {
+                drop(response);
+                prepared.body = Some(bare);
+                self.ask_once(&prepared).await
+            }
+            _ => Ok(response),
+        }
+    }
+
+    async fn ask_once(&self, prepared: &Prepared<'_>) -> Result<Response<Answer>, Fault> {
         let mut methods = prepared.route.methods.iter().peekable();
         while let Some(method) = methods.next() {
             let request = prepared.request(method)?;
@@ -121,15 +140,20 @@ impl<'s> Prepared<'s> {
         let mut json = Vec::with_capacity(body.len() * 5 / 4 + 128);
         let written = form(spot.dialect).write_request(operation, &body, &mut json);
         written.map_err(|error| error.of_request())?;
-        let json = wrapped(route, json)?;
+        let wrapped = wrapped(route, &json)?;
         // As long as the text is under way, so is the memory that it was made of.
-        Ok(Self { route, spot, params, tenant, json: keeping(json, body) })
+        let (json, bare) = match wrapped {
+            Some(wrapped) => (keeping(wrapped, body.clone()), Some(keeping(json, body))),
+            None => (keeping(json, body), None),
+        };
+        Ok(Self { route, spot, params, tenant, json, body: None, bare })
     }
 
     fn request(&self, method: &Method) -> Result<Request<Body>, Fault> {
         let target = target(self.route, method, &self.tenant, &self.json)?;
         let has_body = *method == Method::POST;
-        let body = if has_body { Body::new(Full::new(self.json.clone())) } else { Body::empty() };
+        let body = self.body.as_ref().unwrap_or(&self.json);
+        let body = if has_body { Body::new(Full::new(body.clone())) } else { Body::empty() };
         let mut request = Request::new(body);
         *request.method_mut() = method.clone();
         *request.uri_mut() = below(&self.spot.url, &target).ok_or_else(|| {

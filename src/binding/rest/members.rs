@@ -120,13 +120,12 @@ fn snake(name: &str) -> String {
     snake
 }
 
-/// The body of a request as the agents of its dialect read it: a webhook of 0.3 is wrapped once more, although the
-/// specification and a client do without.
-pub(super) fn wrapped(route: &Route, json: Vec<u8>) -> Result<Vec<u8>, Fault> {
-    let Some(wrapping) = route.wrapping else { return Ok(json) };
-    let (mut place, mut is_wrapped) = (Place::default(), false);
-    each(&json, |key, value| {
-        is_wrapped |= key == wrapping.member;
+/// The body of a request as most agents of its dialect read it, if that is not the message: a webhook of 0.3 is wrapped once
+/// more, although the specification does without.
+pub(super) fn wrapped(route: &Route, json: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+    let Some(wrapping) = route.wrapping else { return Ok(None) };
+    let mut place = Place::default();
+    each(json, |key, value| {
         if key == wrapping.name
             && let Ok(name) = Scanner::new(value).string()
         {
@@ -135,9 +134,6 @@ pub(super) fn wrapped(route: &Route, json: Vec<u8>) -> Result<Vec<u8>, Fault> {
         }
         Ok(())
     })?;
-    if is_wrapped {
-        return Ok(json);
-    }
     let mut object = Object::new(json.len());
     for (name, told) in fixed(route, &place) {
         object.text(name, &told);
@@ -146,8 +142,8 @@ pub(super) fn wrapped(route: &Route, json: Vec<u8>) -> Result<Vec<u8>, Fault> {
         object.text(wrapping.id, id);
     }
     object.key(wrapping.member);
-    object.0.extend_from_slice(&json);
-    Ok(object.finish())
+    object.0.extend_from_slice(json);
+    Ok(Some(object.finish()))
 }
 
 /// Goes over the members of an object.

@@ -248,12 +248,14 @@ fn data_down<'a>(data: Node<'a>, down: &mut Down<'a>) -> Result<()> {
     } else {
         data
     };
+    // What stood beside it one level deeper has no place in JSON-RPC.
+    let beside = down.kept.take("data");
     let data = match down.spelling {
         Spelling::Rpc => data,
         Spelling::Rest => {
             let mut outer = Object::default();
             outer.push("data", data);
-            if let Some(kept) = down.kept.take("data") {
+            if let Some(kept) = beside {
                 outer.push(KEPT, kept);
             }
             DATA.down(Node::Object(outer), Spelling::Rest)?

@@ -118,45 +118,37 @@ fn of_task_down(down: &mut Down<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What is asked for comes in one of two forms: the specification's, and that of an SDK which wraps it once more.
+/// What is asked for comes in one of two forms: the specification's, and that of SDKs which wrap it once more.
 fn of_name_up(up: &mut Up<'_>) -> Result<()> {
     let (parent, _) = taken(up, "parent");
+    let own = up.v0_3.take_some("configId").filter(|id| !id.is_empty_string());
     if let Some(config) = up.v0_3.take_some("config") {
-        let id = up.v0_3.take_some("configId").unwrap_or_else(|| Node::string(""));
-        up.kept.push("configId", id);
         let config = OF_NAME.up(config, up.spelling).map_err(|error| error.within("config"))?;
         take_over("config", config, up)?;
-        if !parent.is_empty() {
-            up.v1_0.take("taskId");
-            up.v1_0.push("taskId", Node::string(&parent));
+    } else {
+        of_task_up(up)?;
+        let (task, config) = taken(up, "name");
+        up.v1_0.push("taskId", Node::string(&task));
+        if up.v1_0.get("id").is_none() && !config.is_empty() {
+            up.v1_0.push("id", Node::string(&config));
         }
-        return Ok(());
     }
-    of_task_up(up)?;
-    let (task, config) = taken(up, "name");
-    up.v1_0.push("taskId", Node::string(if parent.is_empty() { &task } else { &parent }));
-    if up.v1_0.get("id").is_none() && !config.is_empty() {
-        up.v1_0.push("id", Node::string(&config));
+    if !parent.is_empty() {
+        up.v1_0.take("taskId");
+        up.v1_0.push("taskId", Node::string(&parent));
+    }
+    if let (None, Some(id)) = (up.v1_0.get("id"), own) {
+        up.v1_0.push("id", id);
     }
     Ok(())
 }
 
+/// The specification's form. What was kept of a wrapping has no place in it.
 fn of_name_down(down: &mut Down<'_>) -> Result<()> {
     let name = name(&text(down, "taskId"), &text(down, "id"));
-    let Some(id) = down.kept.take("configId") else {
-        of_task_down(down)?;
-        down.v0_3.push("name", Node::string(&name));
-        return Ok(());
-    };
-    let parent = self::name(&text(down, "taskId"), "");
-    let mut config = std::mem::take(&mut down.v1_0);
-    if let Some(kept) = down.kept.take("config") {
-        config.push(KEPT, kept);
-    }
-    let config = OF_NAME.down(Node::Object(config), down.spelling).map_err(|error| error.within("config"))?;
-    down.v0_3.push("parent", Node::string(&parent));
-    down.v0_3.push("configId", id);
-    down.v0_3.push("config", config);
+    down.kept.take("config");
+    of_task_down(down)?;
+    down.v0_3.push("name", Node::string(&name));
     Ok(())
 }
 

@@ -172,20 +172,33 @@ impl<'a> Node<'a> {
     }
 }
 
+/// So many members most objects have at the most.
+const FEW: usize = 16;
+
 impl<'a> Object<'a> {
     /// Reads an object where the scanner stands.
     pub(super) fn read(scan: &mut Scanner<'a>) -> Result<Self> {
-        let (mut members, mut names) = (Vec::new(), HashSet::new());
+        let mut object = Self(Vec::new());
+        let mut names = HashSet::new();
         let mut more = scan.begin_object()?;
         while more {
             let name = scan.key()?;
-            if !names.insert(name.clone()) {
+            // A few names are compared faster than hashed.
+            let twice = match object.0.len() {
+                ..FEW => object.get(&name).is_some(),
+                FEW => {
+                    names.extend(object.0.iter().map(|(name, _)| name.clone()));
+                    !names.insert(name.clone())
+                }
+                _ => !names.insert(name.clone()),
+            };
+            if twice {
                 return Err(Error::invalid("given twice").within(&name));
             }
-            members.push((name, Node::of(scan.skip()?)));
+            object.push(name, Node::of(scan.skip()?));
             more = scan.more(b'}')?;
         }
-        Ok(Self(members))
+        Ok(object)
     }
 
     /// Takes a member out, if it is there.
@@ -232,5 +245,24 @@ impl<'a> IntoIterator for Object<'a> {
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_given_twice_is_found_among_few_and_many() {
+        for count in [1, FEW - 1, FEW, FEW + 1, 3 * FEW] {
+            let members: Vec<String> = (0..count).map(|index| format!("\"m{index}\":{index}")).collect();
+            let text = format!("{{{}}}", members.join(","));
+            assert_eq!(Object::read(&mut Scanner::new(&text)).unwrap().names().count(), count);
+            for again in [0, count - 1] {
+                let text = format!("{{{},\"m{again}\":0}}", members.join(","));
+                let error = Object::read(&mut Scanner::new(&text)).unwrap_err();
+                assert_eq!(error.to_string(), format!("m{again}: given twice"));
+            }
+        }
     }
 }

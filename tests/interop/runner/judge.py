@@ -57,6 +57,7 @@ class Cell:
     who: str = ''
     proof: str = ''
     said: str = ''
+    explained: bool = False  # by traits.json, whose words are in `said`
 
 
 class Directly:
@@ -116,6 +117,5 @@ def judge(pair: tuple[Lane, Lane], operation: str, result: Result, directly: Dir
             return Cell(SDK, result.why, one.fault, one.who, one.name, directly.said(one.client, one.agent, operation).why)
         for trait in traits:
             if trait.honoured(operation, result.why, directly):
-                who = f'{pair[0 if trait.fault == "client" else 1].name} as {trait.fault}'
-                return Cell(SDK, result.why, trait.fault, who, trait.name, trait.why)
+                return Cell(SDK, result.why, trait.fault, trait.who(pair), trait.name, trait.why, explained=True)
     return Cell(FAIL, result.why)

@@ -2,13 +2,12 @@
 
 from collections import Counter, defaultdict
 
+from faults import Cells, Faults, excused
 from judge import DRAFT, FAIL, NONE, PASS, SDK, VERDICTS, Cell
 from peers import OPERATIONS, Lane, Peer
-from reasons import brief, same
+from reasons import brief
 
 Pair = tuple[Lane, Lane]
-Cells = dict[Pair, dict[str, Cell]]
-Notes = dict[tuple, int]  # what excuses `sdk` cells, numbered
 
 INTRODUCTION = """\
 The official A2A SDKs, unmodified, call each other through two Dragoman sidecars: the client of one SDK, the sidecar
@@ -59,13 +58,13 @@ def summary(cells: Cells) -> str:
 
 def page(peers: list[Peer], cells: Cells, everything: int, dragoman: str, command: str) -> str:
     """The whole page."""
-    notes = numbered(cells)
+    faults = Faults(cells)
     counts = Counter(cell.verdict for row in cells.values() for cell in row.values())
     total = ', '.join(f'{counts[verdict]} {verdict}' for verdict in VERDICTS if counts[verdict])
     out = ['# Interoperability', '', *INTRODUCTION.splitlines(), '']
     out += [f'Run: `{command}` with {dragoman}; {len(cells)} of {everything} pairs of lanes, {sum(counts.values())} cells:']
-    out += [f'{total}.', '', *versions(peers), *matrix(cells, notes), *pairs_of_lines(cells)]
-    return '\n'.join(out + faults(cells, notes) + failures(cells)).rstrip() + '\n'
+    out += [f'{total}.', '', *versions(peers), *matrix(cells, faults), *pairs_of_lines(cells)]
+    return '\n'.join(out + proofs(faults) + failures(cells)).rstrip() + '\n'
 
 
 def versions(peers: list[Peer]) -> list[str]:
@@ -75,24 +74,7 @@ def versions(peers: list[Peer]) -> list[str]:
     return ['| line | SDK | version |', '| --- | --- | --- |', *rows, '', *drafts, '']
 
 
-def numbered(cells: Cells) -> Notes:
-    """A number for each excuse: who is at fault, and what is said. Clients first, then agents, in the order of the pairs."""
-    found: Notes = {}
-    for side in (0, 1):
-        for row in cells.values():
-            for cell in row.values():
-                if cell.verdict == SDK and (cell.fault != 'agent') == (side == 0):
-                    found.setdefault(note_of(cell, found), len(found) + 1)
-    return found
-
-
-def note_of(cell: Cell, notes: Notes) -> tuple[str, str]:
-    """Who is at fault, and what the proof says: one that is known already, if it says the same."""
-    alike = (note for note in notes if note[0] == cell.who and same(note[1], cell.said))
-    return next(alike, (cell.who, cell.said))
-
-
-def matrix(cells: Cells, notes: Notes) -> list[str]:
+def matrix(cells: Cells, faults: Faults) -> list[str]:
     """A row for each lane in each role, a column for each operation."""
     names = [name for name in OPERATIONS if any(name in row for row in cells.values())]
     heads = [name.replace('/', '/ ') for name in names]
@@ -101,7 +83,7 @@ def matrix(cells: Cells, notes: Notes) -> list[str]:
     for side, role in ((0, 'client'), (1, 'agent')):
         for lane in sorted({pair[side] for pair in cells}, key=order):
             rows = [row for pair, row in cells.items() if pair[side] == lane]
-            told = [verdict(role, lane, [row[name] for row in rows if name in row], notes) for name in names]
+            told = [verdict(f'{lane.name} as {role}', lane, name, [row[name] for row in rows], faults) for name in names]
             out.append(f'| {lane.peer.name} | {role} | {lane.dialect} | {lane.binding} | {" | ".join(told)} |')
     return [*out, '']
 
@@ -112,18 +94,17 @@ def order(lane: Lane) -> tuple:
     return lane.peer.name, lanes.index((lane.dialect, lane.binding))
 
 
-def verdict(role: str, lane: Lane, column: list[Cell], notes: Notes) -> str:
+def verdict(role: str, lane: Lane, operation: str, column: list[Cell], faults: Faults) -> str:
     """What one operation comes to for a lane; the faults of the others count for it only if it has nothing else."""
     there = {cell.verdict for cell in column}
-    excused = [cell for cell in column if cell.verdict == SDK]
-    own = [cell for cell in excused if cell.fault in (role, 'pair')]
+    found = [faults.of(operation, cell) for cell in column if excused(cell)]
+    own = [fault for fault in found if fault.who == role or ' with ' in fault.who]
     if FAIL in there:
         return FAIL
     if DRAFT in there and (lane.peer.draft or there == {DRAFT}):
         return DRAFT
-    if own or (excused and PASS not in there):
-        numbers = sorted({notes[note_of(cell, notes)] for cell in own or excused})
-        return f'{SDK} {",".join(map(str, numbers))}'
+    if own or (found and PASS not in there):
+        return f'{SDK} {",".join(str(number) for number in sorted({fault.number for fault in own or found}))}'
     return PASS if PASS in there else NONE
 
 
@@ -147,23 +128,16 @@ def counted(counts: Counter) -> str:
     return ', '.join(words + [f'{counts[kind]} {kind}' for kind in VERDICTS if kind != PASS and counts[kind]])
 
 
-def faults(cells: Cells, notes: Notes) -> list[str]:
-    """The excuses of the `sdk` cells, with the direct pair that proves each."""
-    operations, proofs, number = defaultdict(set), {}, Counter()
-    for row in cells.values():
-        for name, cell in row.items():
-            if cell.verdict == SDK:
-                note = note_of(cell, notes)
-                operations[note].add(name)
-                proofs.setdefault(note, cell.proof)
-                number[note] += 1
+def proofs(faults: Faults) -> list[str]:
+    """The faults behind the `sdk` cells, with the direct pair that proves each."""
     out = ['## What the SDKs themselves cannot do', '']
-    if not notes:
+    if not faults.all:
         return [*out, 'Nothing.', '']
-    out += ['| | who | operations | cells | without any sidecar | what is said there |', '| --- | --- | --- | --- | --- | --- |']
-    for note, index in notes.items():
-        names = ', '.join(name for name in OPERATIONS if name in operations[note])
-        out.append(f'| {index} | {note[0]} | {names} | {number[note]} | {escaped(proofs[note])} | {escaped(brief(note[1]))} |')
+    out += ['| | who | operations | cells | proof: without any sidecar | what is said there, or what it means |']
+    out += ['| --- | --- | --- | --- | --- | --- |']
+    for one in faults.all:
+        told = f'{escaped(one.proof)} | {escaped(brief(one.said))}'
+        out.append(f'| {one.number} | {one.who} | {", ".join(one.operations)} | {one.cells} | {told} |')
     return [*out, '']
 
 
@@ -181,6 +155,6 @@ def failures(cells: Cells) -> list[str]:
 
 def escaped(text: str) -> str:
     """Text that stands in a cell of a table as it is."""
-    for mark in '\\|*_<>[]`#':
+    for mark in '\\|*_<[]`#':
         text = text.replace(mark, f'\\{mark}')
     return text

@@ -19,14 +19,18 @@ VOLATILE = (
 # Any number but an HTTP status and a JSON-RPC code.
 NUMBER = re.compile(r'(?<![\w.-])(?![1-5]\d\d\b(?!\.\d))\d+(\.\d+)?\b')
 # Where one thing that a failure says ends and the next begins.
-BETWEEN = re.compile(r'[:;,(){}\[\]<>!|]|\.\s|\.$|\s-\s')
+BETWEEN = re.compile(r'[:;=,(){}\[\]<>!|]|\.\s|\.$|\s-\s')
 # What clients put around any failure.
 GENERIC = re.compile(
-    r'[\w.$]*(error|exception|impl)|internal (server )?error|(http|client|json-rpc|jsonrpc|rest) error.*|status.*|code -?\d+|'
-    r'failed to send .*|for more information check|response|the stream failed|wanted .*|not (wrapped )?task.*|\w+',
+    r'[\w.$]*(error|exception|impl)|internal (server )?error|(http|client|json-rpc|jsonrpc|rest) error.*|status.*|'
+    r'code -?\d+|failed to send .*|for more information check|response|the stream failed|wanted .*|not (wrapped )?task.*|\w+',
 )
 # What fails so may have any cause: one partner that fails so too proves nothing.
-VAGUE = re.compile(r'timed? ?out|timeout|deadline|held back|no end after|events? (came )?within|http error 4\d\d|events are \[\]|internal error', re.I)
+VAGUE = re.compile(
+    r'timed? ?out|timeout|deadline|held back|no end after|events? (came )?within|events are \[\]|http error 4\d\d|'
+    r'internal error',
+    re.IGNORECASE,
+)
 
 # How clients compare: 'what: got, not wanted' and 'what: wanted this, got that'.
 COMPARED = (

@@ -18,13 +18,23 @@ class Trait:
     `mesh` and `text` are patterns of what must be said through the mesh and directly: no other failure is covered.
     """
 
-    fault: str  # `client` or `agent`
-    lanes: str
+    client: str | None  # patterns of lanes; with both it is a fault of the two together
+    agent: str | None
     operations: list[str]
     mesh: re.Pattern
     text: re.Pattern
     why: str
     proof: tuple[Lane, Lane]
+
+    @property
+    def fault(self) -> str:
+        """`client`, `agent` or `pair`."""
+        return 'pair' if self.client and self.agent else 'client' if self.client else 'agent'
+
+    def who(self, pair: tuple[Lane, Lane]) -> str:
+        """Whom of a pair it speaks of."""
+        client, agent = (lane.name for lane in pair)
+        return {'client': f'{client} as client', 'agent': f'{agent} as agent'}.get(self.fault, f'{client} with {agent}')
 
     @property
     def name(self) -> str:
@@ -33,8 +43,7 @@ class Trait:
 
     def covers(self, pair: tuple[Lane, Lane]) -> bool:
         """Whether it speaks of this pair."""
-        lane = pair[0] if self.fault == 'client' else pair[1]
-        return fnmatch(lane.name, self.lanes)
+        return fnmatch(pair[0].name, self.client or '*') and fnmatch(pair[1].name, self.agent or '*')
 
     def asks(self, operation: str, why: str) -> bool:
         """Whether it would explain this failure."""
@@ -55,13 +64,11 @@ def load(file: Path, peers: list[Peer]) -> list[Trait]:
     found = []
     for entry in json.loads(file.read_text()):
         sides = entry.keys() & {'client', 'agent'}
-        if entry.keys() - sides != KEYS or len(sides) != 1:
-            raise PeerError(f'{file.name}: {entry} must have {", ".join(sorted(KEYS))}, and either client or agent')
+        if entry.keys() - sides != KEYS or not sides:
+            raise PeerError(f'{file.name}: {entry} must have {", ".join(sorted(KEYS))}, and client or agent or both')
         client, _, agent = entry['proof'].partition(' -> ')
         if client in clients and agent in agents:
-            side = sides.pop()
             patterns = (re.compile(entry[name], re.IGNORECASE) for name in ('mesh', 'text'))
-            found.append(
-                Trait(side, entry[side], entry['operations'], *patterns, entry['why'], (clients[client], agents[agent]))
-            )
+            lanes = (entry.get('client'), entry.get('agent'))
+            found.append(Trait(*lanes, entry['operations'], *patterns, entry['why'], (clients[client], agents[agent])))
     return found

@@ -218,6 +218,11 @@ async fn errors_have_the_shape_and_the_status_of_0_3() {
         request.answer(status, "", body.as_bytes()).await;
         assert_eq!(value(&caller.answer().await.error())["code"], code);
     }
+    // As SDKs of 1.0 say it in 0.3: clients of 0.3 do not read a list.
+    let told = r#"{"error":{"code":404,"message":"gone","details":[{"@type":"x","n":1}]}}"#;
+    let mut caller = pair.planner.begin("currency", "tasks/cancel", r#"{"id":"t"}"#).await;
+    pair.agent.request().await.answer("404 Not Found", "", told.as_bytes()).await;
+    assert_eq!(canonical(&caller.answer().await.error()), r#"{"code":-32001,"message":"gone"}"#);
     for (line, status, code) in [("GET v1/nowhere", 404, -32601), ("DELETE v1/tasks", 405, -32601)] {
         let answer = ask(&pair, line, "").await.answer().await;
         assert_eq!((answer.status, answer.json()["code"].as_i64()), (status, Some(code)));

@@ -22,6 +22,8 @@ struct Told {
     own_code: Option<i64>,
     /// Whether only A2A says it so: a gateway before the agent may well answer `{"message": …}` too.
     certain: bool,
+    /// Whether the data is a list of details, which agents of 0.3 on SDKs of 1.0 write, too.
+    as_in_1_0: bool,
 }
 
 /// The fault of an answer that is none.
@@ -106,6 +108,7 @@ impl Told {
             ("details" | "data", Some(byte)) if byte != b'n' => {
                 let mut ahead = scan.clone();
                 self.look_into(ahead.skip()?);
+                self.as_in_1_0 |= key == "details";
                 self.data = Some(read_value(scan, limit)?.into());
             }
             _ => drop(scan.skip()?),
@@ -138,6 +141,7 @@ impl Told {
             let meaning = meaning.filter(|row| row.domain == A2A_DOMAIN);
             meaning.map_or_else(|| status.as_u16().into(), |row| row.jsonrpc)
         });
+        let dialect = if self.as_in_1_0 { Dialect::V1_0 } else { dialect };
         Fault::of_agent(AgentError { code, data: self.data, dialect }, self.message)
     }
 }

@@ -1,5 +1,6 @@
 """Whose faults the `sdk` cells are: for the page, as few as tell it all."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from judge import SDK, Cell
@@ -39,7 +40,7 @@ class Faults:
         self.all: list[Fault] = []
         self._by: dict[tuple[str, str], Fault] = {}
         for (who, name), some in sorted(blamed.items(), key=lambda item: place(*item[0])):
-            told = min(some, key=lambda cell: not cell.explained)  # the words of traits.json are the clearest
+            told = commonest(some)
             fault = self._alike(who, told) or self._new(who, told)
             fault.operations.append(name)
             fault.cells += len(some)
@@ -64,6 +65,12 @@ class Faults:
     def _new(self, who: str, cell: Cell) -> Fault:
         self.all.append(Fault(who, cell.proof, cell.said, len(self.all) + 1))
         return self.all[-1]
+
+
+def commonest(cells: list[Cell]) -> Cell:
+    """The cell that says what most of them say; among equals the words of traits.json, which are the clearest."""
+    counts = Counter(cell.proof for cell in cells)
+    return max(cells, key=lambda cell: (counts[cell.proof], cell.explained))
 
 
 def excused(cell: Cell) -> bool:

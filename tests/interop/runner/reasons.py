@@ -23,7 +23,7 @@ BETWEEN = re.compile(r'[:;=,(){}\[\]<>!|]|\.\s|\.$|\s-\s')
 # What clients put around any failure.
 GENERIC = re.compile(
     r'[\w.$]*(error|exception|impl)|internal (server )?error|(http|client|json-rpc|jsonrpc|rest) error.*|status.*|'
-    r'code -?\d+|failed to send .*|for more information check|response|the stream failed|wanted .*|not (wrapped )?task.*|\w+',
+    r'code -?\d+|failed to send .*|for more information check|response|the stream failed|wanted .*|not task.*|\w+',
 )
 # What fails so may have any cause: one partner that fails so too proves nothing.
 VAGUE = re.compile(
@@ -50,14 +50,12 @@ def steady(text: str) -> str:
 def same(one: str, other: str) -> bool:
     """Whether a failure through the mesh (`one`) and a direct one have the same reason: they say the same, or all that
     was not as wanted in the one was not in the other either, or a clause that tells something is in both."""
-    if plain(one) == plain(other):
-        return True
     ours, theirs = differences(one), differences(other)
     if ours is not None and theirs is not None:
         return any(ours) and all(mine <= his for mine, his in zip(ours, theirs, strict=True))
     if ours is not None or theirs is not None:
         return False
-    return any(mine in his or his in mine for mine in clauses(one) for his in clauses(other))
+    return plain(one) == plain(other) or any(mine in his or his in mine for mine in clauses(one) for his in clauses(other))
 
 
 def vague(text: str) -> bool:
@@ -80,7 +78,7 @@ def clauses(text: str) -> list[str]:
 def differences(text: str) -> tuple[Counter, Counter] | None:
     """For a comparison, the words that came and were not wanted, and those that were wanted and did not come."""
     for pattern in COMPARED:
-        if found := pattern.match(text):
+        if found := pattern.match(steady(text)):
             got, wanted = words(found['got']), words(found['wanted'])
             return got - wanted, wanted - got
     return None

@@ -1,6 +1,6 @@
-//! Compiles `proto/` three ways: the prost types of `proto` (with the members that Dragoman carries), the schema table
+//! Compiles `proto/lf` three ways: the prost types of `proto` (with the members that Dragoman carries), the schema table
 //! that drives the codec, and, for tests and benches alone, prost + pbjson types as an independent reader and writer of
-//! ProtoJSON. No `protoc` is needed.
+//! ProtoJSON. `proto/dragoman` becomes messages with clients and servers. No `protoc` is needed.
 
 use std::{env, error::Error, fmt::Write as _, fs, path::Path};
 
@@ -33,7 +33,17 @@ fn main() -> Result<()> {
 
     fs::write(out.join("schema_table.rs"), schema_table(&pool)?)?;
     views(FileDescriptorSet::decode(bytes.as_slice())?, out)?;
-    oracle(&bytes, out)
+    oracle(&bytes, out)?;
+    services()
+}
+
+/// The services of the controller: messages, clients and servers.
+fn services() -> Result<()> {
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true);
+    compiler.open_files(["dragoman/v1/directory.proto", "dragoman/v1/identity.proto"])?;
+    tonic_prost_build::configure().build_transport(false).compile_fds(compiler.file_descriptor_set())?;
+    Ok(())
 }
 
 /// The prost types: each message has one more field, `carried`, so that who looks inside sees all that travels.

@@ -1,5 +1,6 @@
-//! What an operator asks a sidecar: is it alive, is it ready, what does it count, what does it know.
+//! What an operator asks a process: is it alive, is it ready, what does it count, what does it know.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -7,33 +8,43 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use hyper::body::Incoming;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use serde_json::{Value, json};
-use tokio::sync::watch;
+use serde_json::Value;
 use tonic::body::Body;
 
 use crate::a2a::without_port;
-use crate::discovery::Discovery;
 use crate::drain::{Drain, Stage};
-use crate::identity::{Clock, State};
+
+mod sidecar;
+
+pub use self::sidecar::Sidecar;
 
 const OPENMETRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// What a process tells of itself.
+pub trait Subject: fmt::Debug + Send + Sync {
+    /// Whether everything listens and what must be there at first is there; else what is missing.
+    ///
+    /// # Errors
+    /// With the reason.
+    fn started(&self) -> Result<(), String>;
+
+    /// The page for callers of this machine at `path`, if there is one.
+    fn page(&self, path: &str) -> Option<Value>;
+
+    /// A few lines for a person, for callers of this machine.
+    fn overview(&self) -> String;
+}
 
 /// Answers operators.
 #[derive(Debug)]
 pub struct Admin {
     /// All metrics.
     pub registry: Registry,
-    /// The own identity.
-    pub identity: watch::Receiver<State>,
     /// Whether the end has begun.
     pub drain: Drain,
-    /// What is known of other agents.
-    pub discovery: Discovery,
-    /// The configuration, without secrets.
-    pub config: Value,
-    /// The time, by which certificates are valid.
-    pub clock: Clock,
+    /// Who is asked.
+    pub subject: Box<dyn Subject>,
 }
 
 impl Admin {
@@ -43,34 +54,32 @@ impl Admin {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
         }
         let local = caller.to_canonical().is_loopback() && loopback_host(request.uri(), request.headers());
-        match request.uri().path() {
+        let path = request.uri().path();
+        let known = || self.subject.page(path).is_some();
+        match path {
             "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
-            "/startupz" => probe(self.started()),
+            "/startupz" => probe(self.subject.started()),
             "/readyz" => probe(self.ready()),
             "/metrics" => self.metrics(),
-            "/config" if local => page(&self.config),
-            "/endpoints" if local => page(&self.endpoints()),
             "/" if local => text(StatusCode::OK, self.overview()),
-            "/config" | "/endpoints" | "/" => {
+            _ if local => match self.subject.page(path) {
+                Some(value) => page(&value),
+                None => absent(path),
+            },
+            _ if path == "/" || known() => {
                 text(StatusCode::FORBIDDEN, "only from this pod, at 127.0.0.1\n".to_owned())
             }
-            path => text(StatusCode::NOT_FOUND, format!("nothing at {path}\n")),
-        }
-    }
-
-    /// Whether everything listens and the own identity is there.
-    fn started(&self) -> Result<(), String> {
-        match &*self.identity.borrow() {
-            State::Missing(reason) => Err(format!("no identity: {reason}")),
-            State::Loaded(material) if material.not_after <= self.clock.now() => {
-                Err(format!("the certificate of {} has expired", material.id))
-            }
-            State::Loaded(_) => Ok(()),
+            path => absent(path),
         }
     }
 
     fn ready(&self) -> Result<(), String> {
-        if self.drain.stage() > Stage::Running { Err("draining".to_owned()) } else { self.started() }
+        if self.drain.stage() > Stage::Running { Err("draining".to_owned()) } else { self.subject.started() }
+    }
+
+    fn overview(&self) -> String {
+        let ready = self.ready().err().unwrap_or_else(|| "yes".to_owned());
+        format!("dragoman {}\nready: {ready}\n{}", env!("CARGO_PKG_VERSION"), self.subject.overview())
     }
 
     fn metrics(&self) -> Response<Body> {
@@ -85,33 +94,6 @@ impl Admin {
                 text(StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}\n"))
             }
         }
-    }
-
-    fn endpoints(&self) -> Value {
-        let kept = self.discovery.snapshot().into_iter().map(|kept| {
-            json!({
-                "name": kept.name.as_str(),
-                "addresses": kept.endpoints.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "freshness": format!("{:?}", kept.endpoints.freshness),
-                "ageSeconds": kept.age.map(|age| age.as_secs()),
-                "idleSeconds": kept.idle.map(|idle| idle.as_secs()),
-            })
-        });
-        kept.collect()
-    }
-
-    fn overview(&self) -> String {
-        let state = |state: Result<(), String>| state.err().unwrap_or_else(|| "yes".to_owned());
-        let identity = match &*self.identity.borrow() {
-            State::Loaded(material) => material.id.to_string(),
-            State::Missing(reason) => reason.clone(),
-        };
-        format!(
-            "dragoman {}\nidentity: {identity}\nready: {}\nagents known: {}\nsee /metrics /config /endpoints\n",
-            env!("CARGO_PKG_VERSION"),
-            state(self.ready()),
-            self.discovery.snapshot().len(),
-        )
     }
 }
 
@@ -133,6 +115,10 @@ fn probe(state: Result<(), String>) -> Response<Body> {
         Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
         Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
+}
+
+fn absent(path: &str) -> Response<Body> {
+    text(StatusCode::NOT_FOUND, format!("nothing at {path}\n"))
 }
 
 fn page(value: &Value) -> Response<Body> {

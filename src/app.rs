@@ -1,6 +1,8 @@
 //! The sidecar as a whole: everything is built and listens before anything runs, and ends in order.
 
 mod assemble;
+mod controller;
+mod identity;
 mod listeners;
 
 use std::io;
@@ -14,10 +16,11 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::assemble::Parts;
+pub use self::controller::Controller;
 use crate::binding::grpc;
 use crate::config::Config;
 use crate::drain::{Trigger, drain};
-use crate::identity::{self, Clock, State, files};
+use crate::identity::{Clock, Metrics, State};
 
 /// A sidecar that runs.
 #[derive(Debug)]
@@ -55,6 +58,9 @@ pub enum StartError {
     /// What is compiled in.
     #[error(transparent)]
     Undescribed(#[from] grpc::Undescribed),
+    /// The API server cannot be used.
+    #[error("Kubernetes: {0}")]
+    Kubernetes(String),
     /// A part of the configuration that this version cannot do.
     #[error("{0} is not supported by this version")]
     Unsupported(&'static str),
@@ -68,11 +74,11 @@ impl App {
     /// If something cannot be built or an address cannot be listened on.
     pub fn start(config: &Config, clock: Clock, seed: u64) -> Result<Self, StartError> {
         let mut registry = Registry::default();
-        let metrics = identity::Metrics::default();
+        let metrics = Metrics::default();
         metrics.register(&mut registry);
         let trust_domain = assemble::trust_domain(&config.mesh.trust_domain)?;
-        let dir = assemble::files_dir(&config.identity)?;
-        let (identity, watching) = files::watch(dir, trust_domain, clock.clone(), metrics);
+        let (identity, watching) =
+            identity::source(&config.identity.source, trust_domain, clock.clone(), metrics)?;
         let (trigger, drain) = drain();
         let parts = Parts { identity: identity.clone(), clock, drain, registry, seed };
         let mut listeners = parts.build(config)?;
@@ -110,14 +116,14 @@ impl Addresses {
     }
 }
 
-/// Writes the ready file at once, by rename: who sees it sees all of it.
+/// Writes the ready file with the addresses at once, by rename: who sees it sees all of it.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write_ready_file(path: &Path, addresses: &Addresses) -> io::Result<()> {
+pub fn write_ready_file(path: &Path, addresses: &serde_json::Value) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);
-    std::fs::write(&beside, format!("{}\n", addresses.to_json()))?;
+    std::fs::write(&beside, format!("{addresses}\n"))?;
     std::fs::rename(&beside, path)
 }

@@ -5,7 +5,9 @@
 
 mod certs;
 mod client;
+pub mod controller;
 mod demo;
+mod process;
 mod sidecar;
 
 use std::fmt;
@@ -174,6 +176,12 @@ impl Failure {
     fn usage(message: impl fmt::Display) -> Self {
         Self { code: USAGE, message: message.to_string() }
     }
+
+    /// Tells the user, and what the process ends with. If even that is impossible there is nobody to tell.
+    fn exit(&self, program: &str) -> ExitCode {
+        drop(writeln!(io::stderr(), "{program}: {}", self.message));
+        ExitCode::from(self.code)
+    }
 }
 
 impl From<io::Error> for Failure {
@@ -194,10 +202,7 @@ pub fn main() -> ExitCode {
     };
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            complain(&failure.message);
-            ExitCode::from(failure.code)
-        }
+        Err(failure) => failure.exit("dragoman"),
     }
 }
 
@@ -246,11 +251,6 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-/// Writes a complaint. If even that is impossible there is nobody to tell.
-fn complain(message: &str) {
-    drop(writeln!(io::stderr(), "dragoman: {message}"));
 }
 
 /// A runtime for commands that wait for one thing.

@@ -10,6 +10,7 @@ mod address;
 mod agent;
 mod check;
 mod choice;
+mod controller;
 mod decode;
 mod discovery;
 mod doors;
@@ -32,14 +33,17 @@ mod words;
 
 use std::{fs::File, io, io::Read, path::Path};
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use self::{
     address::HostPort,
     agent::AgentConfig,
-    choice::{Binding, Dialect, LogFormat, LogLevel},
-    discovery::Discovery,
+    choice::{Binding, Dialect, LogFormat, LogLevel, Role},
+    controller::{
+        ControllerConfig, Directory, Injector, IssuerRole, PeerDirectory, PeerMesh, WebhookCertificate,
+    },
+    discovery::{Directory as DirectoryClient, Discovery},
     doors::{Admin, Inbound, Outbound},
     identity::{Identity, Source},
     limits::{Cards, Limits},
@@ -116,13 +120,7 @@ impl Config {
         bytes: &[u8],
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigErrors> {
-        let problems = Problems::default();
-        let config = Self::build(bytes, &env, &problems);
-        let problems = problems.into_sorted();
-        match config {
-            Ok(config) if problems.is_empty() => Ok(config),
-            _ => Err(ConfigErrors::Wrong { file: file.to_owned(), problems }),
-        }
+        parse(file, bytes, &env, Self::check)
     }
 
     /// The whole configuration with its defaults, in the shape of the YAML. It holds no secrets: keys and tokens are
@@ -136,14 +134,9 @@ impl Config {
         schemars::schema_for!(Raw).to_value()
     }
 
-    fn build(bytes: &[u8], env: &dyn Variables, problems: &Problems) -> Result<Self, Refused> {
-        let text = utf8(bytes, problems)?;
-        let Some(document) = tree::parse(text, problems)? else {
-            problems.add(Mark::START, format!("the file is empty; {LEAST}"));
-            return Err(Refused);
-        };
-        let raw = decode::decode::<Raw>(&document, env, problems).ok_or(Refused)?;
-        Self::check(raw, problems)
+    /// The SPIFFE ID of the controller of a trust domain, as a pattern, unless somebody says otherwise.
+    fn controller_id(trust_domain: &str) -> String {
+        identity::CONTROLLER.replace("{trustDomain}", trust_domain)
     }
 
     /// Every section is looked at before any of them is given up.
@@ -165,7 +158,8 @@ impl Config {
         let inbound = Inbound::check(&check, raw.inbound, &mut claims);
         let admin = Admin::check(&check, raw.admin, &mut claims);
         let claims = claims.settle(&check);
-        let discovery = Discovery::check(&check, raw.discovery);
+        let domain = mesh.as_ref().map_or(mesh::CLUSTER_DOMAIN, |mesh| &mesh.cluster_domain);
+        let discovery = Discovery::check(&check, raw.discovery, domain);
         let policy = Policy::check(&check, raw.policy);
         let limits = Limits::check(&check, raw.limits);
         let cards = Cards::check(&check, raw.cards);
@@ -199,6 +193,35 @@ pub fn check(path: &Path, env: impl Fn(&str) -> Option<String>) -> Result<String
 /// What `dragoman config schema` prints.
 pub fn schema() -> String {
     format!("{:#}", Config::schema())
+}
+
+/// Reads the contents of a file into raw values, and has those checked.
+fn parse<R: DeserializeOwned, C>(
+    file: &str,
+    bytes: &[u8],
+    env: &dyn Variables,
+    check: impl FnOnce(Located<R>, &Problems) -> Result<C, Refused>,
+) -> Result<C, ConfigErrors> {
+    let problems = Problems::default();
+    let config = raw(bytes, env, &problems).and_then(|raw| check(raw, &problems));
+    let problems = problems.into_sorted();
+    match config {
+        Ok(config) if problems.is_empty() => Ok(config),
+        _ => Err(ConfigErrors::Wrong { file: file.to_owned(), problems }),
+    }
+}
+
+fn raw<R: DeserializeOwned>(
+    bytes: &[u8],
+    env: &dyn Variables,
+    problems: &Problems,
+) -> Result<Located<R>, Refused> {
+    let text = utf8(bytes, problems)?;
+    let Some(document) = tree::parse(text, problems)? else {
+        problems.add(Mark::START, format!("the file is empty; {LEAST}"));
+        return Err(Refused);
+    };
+    decode::decode(&document, env, problems).ok_or(Refused)
 }
 
 fn own_mesh(check: &Check<'_>, root: &Place, field: Field<raw::RawMesh>) -> Result<Mesh, Refused> {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! 6 composition   main · cli · demo · app · config
-//! 5 programs      admin
+//! 5 programs      admin · directory · kube
 //! 4 paths         outbound · inbound
 //! 3 abilities     discovery · balance · policy · card · binding
 //! 2 ground        task · drain · telemetry · identity · tls · net
@@ -21,10 +21,12 @@ pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod demo;
+pub mod directory;
 pub mod discovery;
 pub mod drain;
 pub mod identity;
 pub mod inbound;
+pub mod kube;
 pub mod net;
 pub mod outbound;
 pub mod policy;

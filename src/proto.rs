@@ -12,3 +12,5 @@ include!(concat!(env!("OUT_DIR"), "/lf.a2a.v1.rs"));
 
 /// The schema itself with all that it imports, as a `google.protobuf.FileDescriptorSet`, for who asks what is served.
 pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/a2a.binpb"));
+
+pub mod mesh;

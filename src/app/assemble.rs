@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -13,12 +12,12 @@ use tower::util::BoxCloneSyncService;
 use super::StartError;
 use super::listeners::{Bound, Listeners};
 use crate::a2a::{Agent, Binding, Dialect};
-use crate::admin::Admin;
+use crate::admin::{Admin, Sidecar};
 use crate::binding::v0_3::callers;
 use crate::binding::{Edge, card, grpc, jsonrpc, rest};
 use crate::card::key::Key;
 use crate::card::{Settled, stage};
-use crate::config::{self, Config, Listen, Source};
+use crate::config::{self, Config, Listen};
 use crate::discovery::{self, Bounds, Discovery, Remote};
 use crate::drain::Drain;
 use crate::identity::{Clock, Pattern, PatternTemplate, State, TrustDomain};
@@ -85,14 +84,9 @@ impl Parts {
             let tls = tls.server(&[b"h2", b"http/1.1"]);
             listeners.inbound(bound, &door, tls, &edges.metrics);
         }
-        let admin = Admin {
-            registry: self.registry,
-            identity: self.identity,
-            drain: self.drain,
-            discovery,
-            config: config.redacted(),
-            clock: self.clock,
-        };
+        let subject =
+            Sidecar { identity: self.identity, discovery, config: config.redacted(), clock: self.clock };
+        let admin = Admin { registry: self.registry, drain: self.drain, subject: Box::new(subject) };
         listeners.admin(Bound::to(&config.admin.listen)?, &Arc::new(admin));
         Ok(listeners)
     }
@@ -277,15 +271,6 @@ pub(super) fn trust_domain(text: &str) -> Result<TrustDomain, StartError> {
 
 fn pattern(text: &str) -> Result<Pattern, StartError> {
     Pattern::parse(text).map_err(|error| StartError::Config(format!("{text:?}: {error}")))
-}
-
-/// Where the own certificate comes from.
-pub(super) fn files_dir(identity: &config::Identity) -> Result<PathBuf, StartError> {
-    match &identity.source {
-        Source::Files { dir } => Ok(dir.clone()),
-        Source::Issuer { .. } => Err(StartError::Unsupported("identity.issuer")),
-        Source::WorkloadApi { .. } => Err(StartError::Unsupported("identity.workloadApi")),
-    }
 }
 
 fn expected(config: &Config) -> Result<outbound::Expected, StartError> {

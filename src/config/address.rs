@@ -84,6 +84,16 @@ pub(super) fn issuer_url(text: &str) -> Result<Uri, String> {
     }
 }
 
+/// The URL of a directory, to which a certificate is shown: a host and perhaps a port.
+pub(super) fn service_url(text: &str) -> Result<Uri, String> {
+    let uri = base_url(text, "https://dragoman-directory.dragoman-system.svc.cluster.local:2646")?;
+    match uri.scheme_str() {
+        Some("https") if uri.path() == "/" => Ok(uri),
+        Some("https") => Err("has a path: write https, a host and perhaps a port".to_owned()),
+        _ => Err("is no https: a directory is asked over mutual TLS".to_owned()),
+    }
+}
+
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let v4 = bare.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());

@@ -45,6 +45,22 @@ pub enum Dialect {
 pub(super) const DIALECTS: [(&str, Dialect); 3] =
     [("auto", Dialect::Auto), ("0.3", Dialect::V0_3), ("1.0", Dialect::V1_0)];
 
+/// What a controller does.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Knows all agents.
+    Directory,
+    /// Issues identities.
+    Identity,
+    /// Puts sidecars into pods.
+    Injector,
+}
+
+/// The words for it.
+pub(super) const ROLES: [(&str, Role); 3] =
+    [("directory", Role::Directory), ("identity", Role::Identity), ("injector", Role::Injector)];
+
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]

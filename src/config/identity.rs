@@ -44,6 +44,14 @@ pub enum Source {
         url: Uri,
         /// The file with the token that is shown to it.
         token_file: PathBuf,
+        /// The SPIFFE ID that it must show: a pattern with `{trustDomain}` still in it.
+        server: String,
+        /// Root certificates in PEM by which it is believed at first; `None` are those beside the token.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        roots: Option<String>,
+        /// Where the latest bundles are kept.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        state: Option<PathBuf>,
     },
     /// A SPIFFE Workload API.
     WorkloadApi {
@@ -57,6 +65,9 @@ const FILES_DIR: &str = "/run/secrets/workload-spiffe-credentials";
 
 /// Any service account of the agent's namespace.
 const SERVER: &str = "spiffe://{trustDomain}/ns/{namespace}/sa/*";
+
+/// Whoever runs in the controller's usual namespace.
+pub(super) const CONTROLLER: &str = "spiffe://{trustDomain}/ns/dragoman-system/sa/*";
 
 impl Identity {
     pub(super) fn check(check: &Check<'_>, field: Field<RawIdentity>) -> Result<Self, Refused> {
@@ -98,7 +109,10 @@ impl Source {
         let Located { place, value: raw } = raw;
         let url = check.required(&place, "url", raw.url, address::issuer_url);
         let token_file = check.required(&place, "tokenFile", raw.token_file, words::path);
-        Ok(Self::Issuer { url: url?, token_file: token_file? })
+        let server = check.or(CONTROLLER.to_owned(), raw.server, words::spiffe_template);
+        let state = check.optional(raw.state, words::path);
+        let roots = check.optional(raw.roots, words::roots);
+        Ok(Self::Issuer { url: url?, token_file: token_file?, server: server?, roots: roots?, state: state? })
     }
 
     fn workload_api(check: &Check<'_>, raw: Located<RawWorkloadApi>) -> Result<Self, Refused> {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use http::Uri;
 use serde::Serialize;
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
     field::{Field, Located},
     problem::Refused,
     raw::{RawMesh, RawRemoteMesh},
-    words,
+    show, words,
 };
 use crate::a2a::Home;
 
@@ -41,10 +42,13 @@ pub struct RemoteMesh {
     /// The DNS servers that know its cluster; `None` are those of `discovery`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nameservers: Option<Vec<SocketAddr>>,
+    /// Where its directory lists agents.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "show::some_text")]
+    pub directory: Option<Uri>,
 }
 
 /// The domain of a cluster that nobody has renamed.
-const CLUSTER_DOMAIN: &str = "cluster.local";
+pub(super) const CLUSTER_DOMAIN: &str = "cluster.local";
 
 impl Mesh {
     /// What completes the short names that this sidecar reads.
@@ -98,11 +102,13 @@ impl RemoteMesh {
         let cluster_domain = check.or(CLUSTER_DOMAIN.to_owned(), raw.cluster_domain, words::domain);
         let default = "leave the key out for those of discovery";
         let nameservers = check.filled(raw.nameservers, default, address::nameserver);
+        let directory = check.optional(raw.directory, address::service_url);
         let value = Self {
             name: name?,
             trust_domain: trust_domain?,
             cluster_domain: cluster_domain?,
             nameservers: nameservers?,
+            directory: directory?,
         };
         Ok(Located { place, value })
     }

@@ -139,8 +139,19 @@ pub(super) struct RawFiles {
 pub(super) struct RawIssuer {
     /// The issuer's URL: `https`, or `http` on a loopback address.
     pub(super) url: Field<String>,
-    /// The file with the token that is shown to the issuer.
+    /// The file with the token that is shown to the issuer. It is read anew each time.
     pub(super) token_file: Field<String>,
+    /// The SPIFFE ID that the issuer must show, a pattern in which `{trustDomain}` is that of the mesh. By default
+    /// `spiffe://{trustDomain}/ns/dragoman-system/sa/*`.
+    #[serde(default)]
+    pub(super) server: Field<String>,
+    /// Root certificates in PEM by which the issuer is believed at first; later it says itself whom to believe. By
+    /// default those in `ca.crt`, in the directory of `tokenFile`.
+    #[serde(default)]
+    pub(super) roots: Field<String>,
+    /// A directory in which the latest bundles are kept, so that a restart does not fall back to `roots`.
+    #[serde(default)]
+    pub(super) state: Field<String>,
 }
 
 /// A SPIFFE Workload API.
@@ -219,6 +230,29 @@ pub(super) struct RawDiscovery {
     #[serde(default, rename = "static")]
     #[schemars(extend("default" = {}))]
     pub(super) r#static: Field<Pairs<Texts>>,
+    /// The directory of the mesh, which knows agents that the cluster's DNS does not, and can list them.
+    #[serde(default)]
+    pub(super) directory: Field<RawDirectory>,
+}
+
+/// The directory of the mesh.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Directory")]
+pub(super) struct RawDirectory {
+    /// Where it lists agents: `https://` and a host, perhaps a port.
+    #[serde(default)]
+    pub(super) url: Field<String>,
+    /// The SPIFFE ID that it must show, a pattern in which `{trustDomain}` is that of the mesh. By default
+    /// `spiffe://{trustDomain}/ns/dragoman-system/sa/*`.
+    #[serde(default)]
+    pub(super) server: Field<String>,
+    /// Where it answers DNS, as `IP:port`: asked about names that the cluster's own DNS does not know.
+    #[serde(default)]
+    pub(super) nameservers: Field<Texts>,
+    /// The zone of its DNS. By default `a2a.` and the cluster's domain.
+    #[serde(default)]
+    pub(super) zone: Field<String>,
 }
 
 /// Who may call the agents of this pod.
@@ -265,6 +299,9 @@ pub(super) struct RawRemoteMesh {
     /// The DNS servers that know its cluster, as `IP:port`. By default those of `discovery`.
     #[serde(default)]
     pub(super) nameservers: Field<Texts>,
+    /// Where its directory lists agents: `https://` and a host, perhaps a port.
+    #[serde(default)]
+    pub(super) directory: Field<String>,
 }
 
 /// Bounds on time, size and memory.

@@ -42,6 +42,15 @@ pub(super) fn operations(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+pub(super) fn roles(_: &mut SchemaGenerator) -> Schema {
+    let words = choice::ROLES.map(|(word, _)| json!(word));
+    json_schema!({
+        "type": "array",
+        "items": { "anyOf": [{ "enum": words }, { "type": "string", "pattern": VARIABLE }] },
+        "default": words,
+    })
+}
+
 pub(super) fn ports(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "additionalProperties": port(0), "default": {} })
 }

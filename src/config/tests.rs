@@ -110,7 +110,7 @@ agents:
 - {name: currency, url: "http://localhost/base/", binding: http+json, dialect: 0.3}
 - {name: hotel, url: "http://[::1]:9001", binding: grpc, dialect: "1.0"}
 identity:
-  issuer: {url: "https://issuer.dragoman.svc:8443", tokenFile: /var/run/token}
+  issuer: {url: "https://issuer.dragoman.svc:8443", tokenFile: /var/run/token, state: /var/lib, server: "spiffe://a/*"}
   server: "spiffe://east.example/**"
   servers: {hotel.bank.west: "spiffe://west.example/hotel"}
 outbound:
@@ -121,14 +121,18 @@ outbound:
   allowedOrigins: ["http://localhost:3000"]
 inbound: {listen: "127.0.0.1:0"}
 admin: {listen: ["127.0.0.1:0", "[::1]:0"]}
-discovery: {nameservers: [10.0.0.1], port: 2644, static: {hotel.bank.west: ["10.0.0.2:1", "[fd00::1]:2"]}}
+discovery:
+  nameservers: [10.0.0.1]
+  port: 2644
+  static: {hotel.bank.west: ["10.0.0.2:1", "[fd00::1]:2"]}
+  directory: {url: "https://directory:2646", server: "spiffe://{trustDomain}/d", nameservers: [10.0.0.3], zone: a2a.x}
 policy:
   allow:
   - from: ["spiffe://east.example/ns/travel/sa/*"]
     agents: [currency]
     operations: [SendMessage, GetAgentCard]
   - from: ["spiffe://west.example/**"]
-meshes: [{name: west, trustDomain: west.example}]
+meshes: [{name: west, trustDomain: west.example, directory: "https://10.0.0.4"}]
 limits: {message: 1KiB, buffered: 1536KiB, streamWindow: 2MiB, connect: 250ms, unary: 90s, streamIdle: 2h, drain: 0s, threads: 4}
 cards: {keys: [/etc/keys/a.jwk], maxAge: 0s}
 log: {format: TEXT, level: Warn}

@@ -3,11 +3,16 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+
 use crate::a2a::{Home, NamePattern, is_label};
 use crate::identity::{Pattern, PatternTemplate};
 
 /// The longest duration: anything beyond is a slip, and adding it to the present must not overflow.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The shortest life of a certificate: shorter ones would be renewed all the time.
+const LEAF_MIN: Duration = Duration::from_hours(1);
 
 /// The largest size: protobuf and HTTP/2 windows both end at 2³¹−1 bytes.
 const SIZE_MAX: u64 = 2047 * 1024 * 1024;
@@ -28,6 +33,43 @@ pub(super) fn domain(text: &str) -> Result<String, String> {
     } else {
         Err("is no DNS domain: write labels with dots between, such as cluster.local".to_owned())
     }
+}
+
+/// A text that says something.
+pub(super) fn filled(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("is empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// How long a certificate is valid.
+pub(super) fn leaf_lifetime(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        short if short < LEAF_MIN => Err("is too short for a certificate: 1h is the least".to_owned()),
+        lifetime => Ok(lifetime),
+    }
+}
+
+/// Root certificates in PEM, at least one.
+pub(super) fn roots(text: &str) -> Result<String, String> {
+    let mut found = 0;
+    for root in CertificateDer::pem_slice_iter(text.as_bytes()) {
+        root.map_err(|error| format!("is no PEM: {error}"))?;
+        found += 1;
+    }
+    if found > 0 { Ok(text.to_owned()) } else { Err("holds no certificate in PEM".to_owned()) }
+}
+
+/// A service account with its namespace.
+pub(super) fn account(text: &str) -> Result<String, String> {
+    let wrong = || "is no service account: write name.namespace".to_owned();
+    let (name, namespace) = text.rsplit_once('.').ok_or_else(wrong)?;
+    let fits = domain(name).is_ok_and(|domain| domain == name) && is_label(namespace);
+    fits.then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+/// A DNS name that a certificate may carry: one that may begin with `*.`.
+pub(super) fn certificate_name(text: &str) -> Result<String, String> {
+    let (wildcard, rest) = text.strip_prefix("*.").map_or(("", text), |rest| ("*.", rest));
+    domain(rest).map(|domain| format!("{wildcard}{domain}"))
 }
 
 /// The name of a SPIFFE trust domain (SPIFFE-ID §2.1).

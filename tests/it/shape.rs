@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The rooms from the ground up. A room may use those before it; within a level, that is those to its left.
-const ROOMS: [&str; 23] = [
+const ROOMS: [&str; 25] = [
     "proto",
     "a2a", // words
     "codec",
@@ -24,7 +24,9 @@ const ROOMS: [&str; 23] = [
     "outbound",
     "inbound",
     "gateway", // paths
-    "admin",   // programs
+    "admin",
+    "directory",
+    "kube", // programs
     "config",
     "app",
     "demo",

@@ -1,0 +1,154 @@
+//! The controller as a whole: the roles that its configuration names, in one process.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::listeners::{Bound, Listeners};
+use super::{Addresses, StartError, assemble};
+use crate::admin::{Admin, Subject};
+use crate::config::{ControllerConfig, Role};
+use crate::drain::{Drain, Trigger, drain};
+use crate::identity::{Clock, TrustDomain};
+use crate::kube;
+use crate::net::serve::Http;
+
+mod directory;
+mod identity;
+mod injector;
+
+/// How long calls in flight may take to end.
+const PATIENCE: Duration = Duration::from_secs(25);
+/// What a peer may send ahead on one stream.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// A controller that runs.
+#[derive(Debug)]
+pub struct Controller {
+    /// Where it listens: the first address of each door, by the name of the door.
+    pub addresses: Value,
+    gates: Vec<Gate>,
+    trigger: Trigger,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+/// What roles are built from, and what they leave behind.
+pub(super) struct Ground<'a> {
+    pub(super) config: &'a ControllerConfig,
+    pub(super) trust_domain: TrustDomain,
+    pub(super) kubernetes: ::kube::Client,
+    pub(super) clock: Clock,
+    pub(super) drain: Drain,
+    pub(super) seed: u64,
+    pub(super) registry: Registry,
+    /// The doors that are open, by name.
+    pub(super) doors: BTreeMap<&'static str, SocketAddr>,
+    /// What has to be ready.
+    pub(super) gates: Vec<Gate>,
+    pub(super) tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+/// A part that gets ready in its own time.
+#[derive(Clone, Debug)]
+pub(super) struct Gate {
+    /// What it is called.
+    pub(super) name: &'static str,
+    /// Whether it is ready, else what is missing.
+    pub(super) state: watch::Receiver<Result<(), String>>,
+}
+
+impl Controller {
+    /// Starts a controller: when this returns, everything listens.
+    ///
+    /// # Errors
+    /// If something cannot be built, an address cannot be listened on, or the API server cannot be named.
+    pub async fn start(config: &ControllerConfig, clock: Clock, seed: u64) -> Result<Self, StartError> {
+        let (trigger, drain) = drain();
+        let kubernetes = kube::client(config.kubeconfig.as_deref()).await;
+        let mut ground = Ground {
+            config,
+            trust_domain: assemble::trust_domain(&config.mesh.trust_domain)?,
+            kubernetes: kubernetes.map_err(|error| StartError::Kubernetes(error.to_string()))?,
+            clock,
+            drain: drain.clone(),
+            seed,
+            registry: Registry::default(),
+            doors: BTreeMap::new(),
+            gates: Vec::new(),
+            tasks: Vec::new(),
+        };
+        for role in &config.roles {
+            match role {
+                Role::Directory => directory::start(&mut ground).await?,
+                Role::Identity => identity::start(&mut ground).await?,
+                Role::Injector => injector::start(&mut ground).await?,
+            }
+        }
+        let Ground { registry, mut doors, gates, tasks, .. } = ground;
+        let mut listeners = Listeners {
+            addresses: Addresses::default(),
+            tasks,
+            http: Http::new(STREAM_WINDOW),
+            drain: drain.clone(),
+        };
+        let subject = Box::new(Gates(gates.clone()));
+        let admin = Arc::new(Admin { registry, drain, subject });
+        listeners.admin(Bound::to(&config.admin.listen)?, &admin);
+        doors.extend(listeners.addresses.admin.first().map(|address| ("admin", *address)));
+        let addresses: Map<String, Value> =
+            doors.into_iter().map(|(door, address)| (door.to_owned(), address.to_string().into())).collect();
+        Ok(Self { addresses: addresses.into(), gates, trigger, _tasks: listeners.tasks })
+    }
+
+    /// Waits until every role is ready.
+    pub async fn ready(&mut self) {
+        for gate in &mut self.gates {
+            // A role that is gone means that the controller is ending.
+            drop(gate.state.wait_for(Result::is_ok).await);
+        }
+    }
+
+    /// Ends in order; whether all calls under way have finished.
+    pub async fn drain(self) -> bool {
+        self.trigger.pull(PATIENCE).await
+    }
+}
+
+/// What a controller tells of itself.
+#[derive(Debug)]
+struct Gates(Vec<Gate>);
+
+impl Subject for Gates {
+    fn started(&self) -> Result<(), String> {
+        let missing = self.0.iter().filter_map(|gate| {
+            let state = gate.state.borrow();
+            state.as_ref().err().map(|reason| format!("{}: {reason}", gate.name))
+        });
+        let missing: Vec<String> = missing.collect();
+        if missing.is_empty() { Ok(()) } else { Err(missing.join("\n")) }
+    }
+
+    fn page(&self, _: &str) -> Option<Value> {
+        None
+    }
+
+    fn overview(&self) -> String {
+        "see /metrics\n".to_owned()
+    }
+}
+
+impl fmt::Debug for Ground<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ground")
+            .field("doors", &self.doors)
+            .field("gates", &self.gates)
+            .finish_non_exhaustive()
+    }
+}

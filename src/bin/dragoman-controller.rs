@@ -1,0 +1,7 @@
+//! The `dragoman-controller` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dragoman::cli::controller::main()
+}

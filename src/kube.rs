@@ -1,0 +1,35 @@
+//! Kubernetes: what the controller watches, writes and answers there. Nothing of it is part of the sidecar.
+
+use std::path::Path;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+/// A client of the API server that a kubeconfig names; without one, of the cluster that this pod runs in.
+///
+/// # Errors
+/// If there is no such file or no such cluster, or if what they say cannot be used.
+pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
+    let config = match kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path)?;
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?
+        }
+        None => Config::incluster()?,
+    };
+    Ok(Client::try_from(config)?)
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The client cannot be made.
+    #[error("no client of the API server: {0}")]
+    Client(#[from] kube::Error),
+    /// This is no pod of a cluster, or one without a service account token.
+    #[error("not in a pod with a service account, and kubernetes.config names no file: {0}")]
+    InCluster(#[from] kube::config::InClusterError),
+    /// The kubeconfig is no good.
+    #[error("kubernetes.config: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+}

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The rooms from the ground up. A room may use those before it; within a level, that is those to its left.
-const ROOMS: [&str; 25] = [
+const ROOMS: [&str; 26] = [
     "proto",
     "a2a", // words
     "codec",
@@ -31,7 +31,8 @@ const ROOMS: [&str; 25] = [
     "app",
     "demo",
     "cli",
-    "main", // composition
+    "main",
+    "bin", // composition
 ];
 
 const LINES_MAX: usize = 500;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use dragoman::a2a::{DRAGOMAN_DOMAIN, TABLE};
 use serde_json::{Value, json};
 
 use crate::harness::agent::Agent;
@@ -173,4 +174,14 @@ async fn without_a_sidecar_it_looks_at_what_one_would_be() {
 
     let (code, _, error) = run(&mut dragoman(&silent)).await;
     assert!(code == 1 && error.contains("--config FILE"), "{error}");
+}
+
+#[test]
+fn every_reason_of_ours_stands_on_the_page_for_troubles() {
+    let page = include_str!("../../docs/troubleshooting.md");
+    for row in TABLE.iter().filter(|row| row.domain == DRAGOMAN_DOMAIN) {
+        let lines = page.lines().filter(|line| line.starts_with(&format!("| `{}` |", row.name)));
+        let columns: Vec<usize> = lines.map(|line| line.split(" | ").count()).collect();
+        assert_eq!(columns, [4], "{}", row.name);
+    }
 }

@@ -2,7 +2,8 @@
 //
 // The API types and libraries live in modules of their own. Kubernetes' go.mod asks for them at v0.0.0 and puts its own
 // directories in their place, but a replacement counts only in the main module. So they are named here once more, at the
-// version that belongs to Kubernetes' own: v1.37.2 is v0.37.2.
+// version that belongs to Kubernetes' own: v1.37.2 is v0.37.2. To move to another version, copy the list of replacements
+// of its go.mod with that number, and run `go mod tidy`. The etcd is the one that Kubernetes itself asks for.
 module dragoman.dev/tests/cluster/tools/kubernetes
 
 go 1.26.0

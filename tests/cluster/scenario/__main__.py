@@ -23,7 +23,7 @@ def options() -> argparse.Namespace:
 
 def show_logs(directory: Path) -> None:
     """The end of every log, the most telling last."""
-    logs = [*directory.glob('*/control/*'), *directory.glob('*/*.log'), *directory.glob('*/node/logs/*.log')]
+    logs = [*directory.glob('*/control/kube-*'), *directory.glob('*/*.log'), *directory.glob('*/node/logs/*.log')]
     for log in logs:
         lines = log.read_text(errors='replace').splitlines()[-LINES:]
         if lines:

@@ -18,12 +18,14 @@ use bytes::Bytes;
 
 pub mod card;
 pub mod cards;
+pub mod catalog;
 mod lookup;
 mod merge;
 mod message;
 mod metrics;
 pub mod service;
 
+pub use catalog::Catalog;
 pub use lookup::FromFound;
 pub use merge::{Sources, merge};
 pub use metrics::Metrics;

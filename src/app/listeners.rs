@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use rustls::ServerConfig;
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::body::Body;
 
 use super::Addresses;
 use crate::a2a::{Fault, Name, Reason};
@@ -91,25 +92,55 @@ impl Listeners {
         tls: Arc<ServerConfig>,
         metrics: &Metrics,
     ) {
-        let Bound { listeners, addresses } = bound;
-        self.addresses.inbound = addresses;
-        let gate = Gate {
-            acceptor: TlsAcceptor::from(tls),
-            turns: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
-            metrics: metrics.clone(),
-        };
+        self.addresses.inbound.clone_from(&bound.addresses);
+        let door = Arc::clone(door);
+        self.mutual(bound, tls, metrics, move |request, peer| Arc::clone(&door).serve(request, peer));
+    }
+
+    /// A door for those who prove who they are.
+    pub(super) fn mutual<A, F>(&mut self, bound: Bound, tls: Arc<ServerConfig>, metrics: &Metrics, answer: A)
+    where
+        A: Fn(Request<Incoming>, SpiffeId) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let gate = Gate::new(tls, metrics);
         // Peers are accepted as long as they may not know that this endpoint fades, the local agent to the end.
         let last = Some(Stage::Fading);
-        for listener in listeners {
-            let (door, gate) = (Arc::clone(door), gate.clone());
+        for listener in bound.listeners {
+            let (answer, gate) = (answer.clone(), gate.clone());
             let serve =
                 self.http.clone().serve(listener, self.drain.clone(), last, move |stream: TcpStream| {
-                    let (door, gate) = (Arc::clone(&door), gate.clone());
+                    let (answer, gate) = (answer.clone(), gate.clone());
                     async move {
                         let (stream, peer) = gate.admit(stream).await?;
                         // HTTP/2 moves it into a task of its own, which is cheaper in a box.
                         let service = service_fn(move |request: Request<Incoming>| {
-                            Arc::clone(&door).serve(request, peer.clone()).map(Ok::<_, Infallible>).boxed()
+                            answer(request, peer.clone()).map(Ok::<_, Infallible>).boxed()
+                        });
+                        Some((stream, service))
+                    }
+                });
+            self.tasks.push(task::spawn(serve));
+        }
+    }
+
+    /// A door for anybody, over TLS.
+    pub(super) fn open<A, F>(&mut self, bound: Bound, tls: Arc<ServerConfig>, metrics: &Metrics, answer: A)
+    where
+        A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let gate = Gate::new(tls, metrics);
+        let last = Some(Stage::Fading);
+        for listener in bound.listeners {
+            let (answer, gate) = (answer.clone(), gate.clone());
+            let serve =
+                self.http.clone().serve(listener, self.drain.clone(), last, move |stream: TcpStream| {
+                    let (answer, gate) = (answer.clone(), gate.clone());
+                    async move {
+                        let stream = gate.secure(stream).await?;
+                        let service = service_fn(move |request: Request<Incoming>| {
+                            answer(request).map(Ok::<_, Infallible>).boxed()
                         });
                         Some((stream, service))
                     }
@@ -142,7 +173,7 @@ impl Listeners {
     }
 }
 
-/// Lets peers in that prove who they are.
+/// Lets in who speaks TLS.
 #[derive(Clone)]
 struct Gate {
     acceptor: TlsAcceptor,
@@ -151,13 +182,18 @@ struct Gate {
 }
 
 impl Gate {
+    fn new(tls: Arc<ServerConfig>, metrics: &Metrics) -> Self {
+        Self {
+            acceptor: TlsAcceptor::from(tls),
+            turns: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// Lets a peer in that proves who it is.
     async fn admit(&self, stream: TcpStream) -> Option<(TlsStream<TcpStream>, SpiffeId)> {
         let address = stream.peer_addr().ok();
-        let _turn = self.turns.acquire().await.ok()?;
-        let accepted = match timeout(HANDSHAKE, self.acceptor.accept(stream)).await {
-            Ok(accepted) => accepted,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long")),
-        };
+        let accepted = self.accept(stream).await?;
         let admitted = accepted.map_err(|error| (Refusal::of(&error), describe(&error))).and_then(|stream| {
             let peer = tls::peer(stream.get_ref().1.peer_certificates());
             peer.map(|peer| (stream, peer.id)).map_err(|refusal| (Some(refusal), String::new()))
@@ -172,5 +208,25 @@ impl Gate {
                 None
             }
         }
+    }
+
+    /// Lets anybody in, whose handshake comes to an end.
+    async fn secure(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        match self.accept(stream).await? {
+            Ok(stream) => Some(stream),
+            Err(error) => {
+                tracing::debug!(%error, "A handshake failed");
+                None
+            }
+        }
+    }
+
+    /// The handshake, once it is its turn.
+    async fn accept(&self, stream: TcpStream) -> Option<io::Result<TlsStream<TcpStream>>> {
+        let _turn = self.turns.acquire().await.ok()?;
+        Some(match timeout(HANDSHAKE, self.acceptor.accept(stream)).await {
+            Ok(accepted) => accepted,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long")),
+        })
     }
 }

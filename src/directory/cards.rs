@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Card, Found, Metrics};
+use super::{Card, Found, Metrics, lookup};
 use crate::a2a::{Binding, Body, Call, Dialect, Name, Operation, Params, Stage};
 use crate::card::original;
 use crate::identity::Clock;
@@ -30,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
 /// The first pause after a failure; it doubles too.
 const RETRY: Duration = Duration::from_secs(5);
-/// Within which time a card is read once an endpoint has appeared.
-const SOON: Duration = Duration::from_secs(2);
+/// When a card is read once an endpoint has appeared: not before the lookup knows of it, and not all at once.
+const SOON: Range<Duration> = lookup::TTL..Duration::from_secs(2);
 /// The most bytes of cards that are kept.
 const BYTES_MAX: usize = 256 << 20;
 
@@ -190,7 +191,7 @@ impl Keeper {
                 reschedule(&mut self.due, name, agent, None);
             } else if appeared {
                 agent.failures = 0;
-                let soon = now + self.chance.random_range(Duration::ZERO..SOON);
+                let soon = now + self.chance.random_range(SOON);
                 let soon = agent.due.map_or(soon, |due| due.min(soon));
                 reschedule(&mut self.due, name, agent, Some(soon));
             }
@@ -218,7 +219,7 @@ impl Keeper {
         let news = self.take(name, text);
         let Some(agent) = self.agents.get_mut(name) else { return };
         let pause = agent.pause(news).mul_f64(self.chance.random_range(0.8..1.0));
-        let pause = if stale { self.chance.random_range(Duration::ZERO..SOON) } else { pause };
+        let pause = if stale { self.chance.random_range(SOON) } else { pause };
         let due = (!agent.ready.is_empty()).then(|| Instant::now() + pause);
         reschedule(&mut self.due, name, agent, due);
     }

@@ -11,21 +11,22 @@ use crate::a2a::Name;
 use crate::discovery::{Answer, Bounds, Lookup};
 
 /// How long an answer is taken for true.
-const TTL: Duration = Duration::from_secs(2);
+pub(super) const TTL: Duration = Duration::from_millis(500);
 
 /// Answers from what was found.
 #[derive(Debug)]
 pub struct FromFound(pub watch::Receiver<Found>);
 
 impl FromFound {
-    /// The times and sizes that go with it: asking costs nothing, and every agent is asked about again and again.
+    /// The times and sizes that go with it: asking costs nothing, and an agent
+    /// is called once in minutes.
     pub fn bounds() -> Bounds {
         Bounds {
             shortest: TTL,
             longest: TTL,
             negative: TTL,
-            recheck: Duration::from_secs(1),
-            idle: Duration::from_secs(10),
+            recheck: TTL,
+            idle: Duration::from_secs(1),
             names: 100_000,
             ..Bounds::default()
         }

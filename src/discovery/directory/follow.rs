@@ -53,6 +53,8 @@ type Events = BoxStream<'static, Result<AgentEvent, Status>>;
 type Open = Box<dyn Fn() -> BoxFuture<'static, Result<Events, String>> + Send + Sync>;
 
 struct Follower {
+    /// Who is followed, for the log.
+    name: String,
     follow: Follow,
     open: Open,
     chance: SmallRng,
@@ -67,13 +69,18 @@ impl Directory {
             let (directory, request) = (directory.clone(), request.clone());
             async move { directory.watch(request).await.map_err(|error| error.to_string()) }.boxed()
         });
-        start(follow, open, seed)
+        start(self.to_string(), follow, open, seed)
     }
 }
 
-fn start(follow: Follow, open: Open, seed: u64) -> (watch::Receiver<Told>, AbortOnDropHandle<()>) {
+fn start(
+    name: String,
+    follow: Follow,
+    open: Open,
+    seed: u64,
+) -> (watch::Receiver<Told>, AbortOnDropHandle<()>) {
     let (told, receiver) = watch::channel(Told::default());
-    let follower = Follower { follow, open, chance: SmallRng::seed_from_u64(seed), told };
+    let follower = Follower { name, follow, open, chance: SmallRng::seed_from_u64(seed), told };
     (receiver, task::spawn(follower.run()))
 }
 
@@ -152,7 +159,11 @@ impl Follower {
         let name = full_name(&agent.name);
         let of_this_mesh = |name: &Name| self.follow.only.as_ref().is_none_or(|mesh| name.mesh() == mesh);
         let Some(name) = name.filter(of_this_mesh) else {
-            tracing::warn!(name = agent.name, "A directory tells of an agent that is not its own");
+            tracing::warn!(
+                directory = self.name,
+                agent = agent.name,
+                "A directory tells of an agent that is not its own"
+            );
             return Ok(false);
         };
         let count = agents.len();
@@ -169,7 +180,7 @@ impl Follower {
         self.told.send_if_modified(|told| {
             let news = told.trouble.as_deref() != Some(reason);
             if news {
-                tracing::warn!(reason, "A directory is away");
+                tracing::warn!(directory = self.name, reason, "A directory is away");
                 told.trouble = Some(reason.into());
             }
             let forgotten = forget && !told.agents.is_empty();
@@ -219,7 +230,7 @@ mod tests {
         });
         let only = Some("west".to_owned());
         let request = WatchAgentsRequest::default();
-        start(Follow { request, only, keep: HOUR }, open, 7)
+        start("west".to_owned(), Follow { request, only, keep: HOUR }, open, 7)
     }
 
     fn updated(name: &str, version: &str) -> Result<AgentEvent, Status> {

@@ -1,7 +1,9 @@
 //! Kubernetes: what the controller watches, writes and answers there. Nothing of it is part of the sidecar.
 
-use std::path::Path;
+use std::{io, path::Path};
 
+use http::{Request, Response};
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
@@ -18,6 +20,12 @@ pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
         None => Config::incluster()?,
     };
     Ok(Client::try_from(config)?)
+}
+
+/// A client that has no API server to ask: for who is told everything by others.
+pub fn nowhere() -> Client {
+    let refuse = |_: Request<Body>| async { Err::<Response<Body>, _>(io::Error::other("no API server")) };
+    Client::new(tower::service_fn(refuse), "default")
 }
 
 /// Why there is no client.

@@ -7,6 +7,12 @@ use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+#[cfg(test)]
+mod fake;
+mod mirror;
+pub mod services;
+pub mod watch;
+
 /// A client of the API server that a kubeconfig names; without one, of the cluster that this pod runs in.
 ///
 /// # Errors
@@ -40,4 +46,12 @@ pub enum ClientError {
     /// The kubeconfig is no good.
     #[error("kubernetes.config: {0}")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
+}
+
+/// What went wrong, without the whole answer around it.
+fn why(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        error => error.to_string(),
+    }
 }

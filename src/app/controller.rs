@@ -24,6 +24,7 @@ use crate::net::serve::Http;
 mod directory;
 mod identity;
 mod injector;
+mod services;
 
 /// How long calls in flight may take to end.
 const PATIENCE: Duration = Duration::from_secs(25);

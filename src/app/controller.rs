@@ -101,7 +101,7 @@ impl Controller {
         let mut ground = Ground::new(config, kubernetes, clock, drain, seed)?;
         for role in &config.roles {
             match role {
-                Role::Directory => directory::start(&mut ground).await?,
+                Role::Directory => directory::start(&mut ground)?,
                 Role::Identity => identity::start(&mut ground).await?,
                 Role::Injector => injector::start(&mut ground).await?,
             }
@@ -115,7 +115,7 @@ impl Controller {
     /// If something cannot be built, or an address cannot be listened on.
     pub fn directory(
         config: &ControllerConfig,
-        found: watch::Receiver<Found>,
+        found: watch::Receiver<Arc<Found>>,
         clock: Clock,
         seed: u64,
     ) -> Result<Self, StartError> {

@@ -32,7 +32,7 @@ use crate::proto::mesh::directory_server::DirectoryServer;
 use crate::proto::mesh::{Filter, WatchAgentsRequest};
 use crate::telemetry::{self, Direction};
 use crate::tls::Tls;
-use crate::{card, outbound, task};
+use crate::{card, kube, outbound, task};
 
 /// How long an agent's sidecar, or another directory, may take to be connected to.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -44,12 +44,22 @@ const BUFFERED: usize = 32 << 20;
 const PORT: u16 = 2643;
 
 /// Starts it.
-pub(super) async fn start(_ground: &mut Ground<'_>) -> Result<(), StartError> {
-    Ok(())
+pub(super) fn start(ground: &mut Ground<'_>) -> Result<(), StartError> {
+    let metrics = kube::watch::Metrics::default();
+    metrics.register(&mut ground.registry);
+    let place = kube::watch::Place {
+        mesh: ground.config.mesh.name.clone(),
+        namespace: ground.config.mesh.namespace.clone(),
+        service: ground.config.directory.service.clone(),
+    };
+    let watch = kube::watch::start(&ground.kubernetes, place, ground.seed, metrics);
+    ground.gates.push(Gate { name: "agents", state: watch.state });
+    ground.tasks.push(watch.task);
+    serve(ground, watch.found)
 }
 
 /// Knows and tells the agents that are found.
-pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Found>) -> Result<(), StartError> {
+pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Arc<Found>>) -> Result<(), StartError> {
     let config = ground.config;
     let tls = identity(ground)?;
     let peers = Peers::new(tls.clone(), Settings { connect: CONNECT, stream_window: STREAM_WINDOW });
@@ -119,7 +129,7 @@ fn identity(ground: &mut Ground<'_>) -> Result<Tls, StartError> {
 /// Everything that is known: what is found, its cards, and what other directories tell.
 fn knowledge(
     ground: &mut Ground<'_>,
-    found: watch::Receiver<Found>,
+    found: watch::Receiver<Arc<Found>>,
     peers: &Peers,
     metrics: &Metrics,
     calls: &telemetry::Metrics,
@@ -140,7 +150,7 @@ fn knowledge(
 /// Reads the cards of what is found, as any sidecar would call those agents, but without DNS.
 fn read_cards(
     ground: &mut Ground<'_>,
-    found: watch::Receiver<Found>,
+    found: watch::Receiver<Arc<Found>>,
     peers: &Peers,
     metrics: &Metrics,
     calls: &telemetry::Metrics,

@@ -15,6 +15,7 @@ pub(crate) mod forge;
 mod material;
 mod metrics;
 mod pattern;
+mod publish;
 mod spiffe_id;
 mod svid;
 
@@ -22,6 +23,7 @@ pub use authority::{Authority, AuthorityError, Issued};
 pub use material::{Bundle, Material, MaterialError, RootError};
 pub use metrics::Metrics;
 pub use pattern::{Pattern, PatternError, PatternTemplate};
+pub use publish::Publisher;
 pub use spiffe_id::{IdError, SpiffeId, TrustDomain};
 pub use svid::{IssuerRule, LeafRule, Svid, Untrusted, Usage};
 

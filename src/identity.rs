@@ -15,11 +15,12 @@ pub(crate) mod forge;
 mod material;
 mod metrics;
 mod pattern;
+pub mod pem;
 mod publish;
 mod spiffe_id;
 mod svid;
 
-pub use authority::{Authority, AuthorityError, Issued};
+pub use authority::{Authority, AuthorityError, Issued, PublicKey, Request, RequestError, Signed};
 pub use material::{Bundle, Material, MaterialError, RootError};
 pub use metrics::Metrics;
 pub use pattern::{Pattern, PatternError, PatternTemplate};

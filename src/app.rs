@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::assemble::Parts;
 pub use self::controller::Controller;
+use self::identity::Origin;
 use crate::binding::grpc;
 use crate::config::Config;
 use crate::drain::{Trigger, drain};
@@ -77,8 +78,9 @@ impl App {
         let metrics = Metrics::default();
         metrics.register(&mut registry);
         let trust_domain = assemble::trust_domain(&config.mesh.trust_domain)?;
-        let (identity, watching) =
-            identity::source(&config.identity.source, trust_domain, clock.clone(), metrics)?;
+        let nameservers = assemble::nameservers(config.discovery.nameservers.as_deref());
+        let origin = Origin { trust_domain, nameservers, clock: clock.clone(), metrics, seed };
+        let (identity, watching) = identity::source(&config.identity.source, origin)?;
         let (trigger, drain) = drain();
         let parts = Parts { identity: identity.clone(), clock, drain, registry, seed };
         let mut listeners = parts.build(config)?;

@@ -5,6 +5,7 @@
 //! addresses: who answers there proves its identity itself.
 
 mod dns;
+mod hosts;
 mod keeper;
 mod metrics;
 mod servers;
@@ -27,6 +28,7 @@ use tokio::{
 };
 
 pub use dns::Dns;
+pub use hosts::Hosts;
 pub use metrics::Metrics;
 pub use servers::Source;
 pub use set::{Answer, Endpoints, Freshness};

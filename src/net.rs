@@ -1,10 +1,12 @@
 //! Sockets: listening, serving HTTP on them, connections to peers, and the memory that bodies may take.
 
 pub mod budget;
+pub mod details;
 mod gather;
 pub mod h2c;
 pub mod http1;
 pub mod http2;
+pub mod issuer;
 mod listen;
 pub mod peers;
 pub mod serve;

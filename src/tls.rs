@@ -13,7 +13,7 @@ use rustls::{
     ClientConfig, ConfigBuilder, ServerConfig, WantsVerifier,
     client::Resumption,
     crypto::{WebPkiSupportedAlgorithms, aws_lc_rs},
-    server::NoServerSessionStorage,
+    server::{NoServerSessionStorage, WantsServerCert},
     version::TLS13,
 };
 use rustls_pki_types::CertificateDer;
@@ -23,9 +23,9 @@ mod refusal;
 mod verify;
 
 pub use refusal::{Refusal, alert, is_rejection};
-use verify::{OwnKey, Verifier};
+use verify::{OwnKey, Trust, Verifier};
 
-use crate::identity::{Clock, Pattern, State, Svid};
+use crate::identity::{Bundles, Clock, Pattern, State, Svid};
 
 /// Makes TLS configurations out of the own identity. A clone stands for the same identity.
 #[derive(Clone)]
@@ -57,11 +57,16 @@ impl Tls {
     /// is for policy to say. `alpn` is what is spoken here, the preferred one first.
     #[must_use]
     pub fn server(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
-        let mut config = self
-            .servers
-            .clone()
-            .with_client_cert_verifier(Arc::new(self.verifier(None)))
-            .with_cert_resolver(Arc::new(OwnKey(self.states.clone())));
+        let verifier = Arc::new(self.verifier(None));
+        self.accepting(self.servers.clone().with_client_cert_verifier(verifier), alpn)
+    }
+
+    fn accepting(
+        &self,
+        builder: ConfigBuilder<ServerConfig, WantsServerCert>,
+        alpn: &[&[u8]],
+    ) -> Arc<ServerConfig> {
+        let mut config = builder.with_cert_resolver(Arc::new(OwnKey(self.states.clone())));
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
@@ -84,8 +89,39 @@ impl Tls {
     }
 
     fn verifier(&self, expected: Option<Pattern>) -> Verifier {
-        Verifier { states: self.states.clone(), expected, algorithms: self.algorithms }
+        Verifier { trust: Trust::Own(self.states.clone()), expected, algorithms: self.algorithms }
     }
+
+    /// For the end that accepts whoever comes, without asking for a certificate: who calls is known by other means.
+    #[must_use]
+    pub fn open_server(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+        self.accepting(self.servers.clone().with_no_client_auth(), alpn)
+    }
+}
+
+/// For the end that connects before it has an identity of its own: it shows nothing, and the server must show an SVID that
+/// verifies against `bundles` by the time of `clock`, with an ID that `expected` matches.
+///
+/// # Errors
+///
+/// When the crypto provider cannot do TLS 1.3, which aws-lc-rs can.
+pub fn anonymous_client(
+    bundles: Bundles,
+    expected: Pattern,
+    clock: Clock,
+    alpn: &[&[u8]],
+) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let algorithms = provider.signature_verification_algorithms;
+    let verifier = Verifier { trust: Trust::Given(bundles), expected: Some(expected), algorithms };
+    let mut config = ClientConfig::builder_with_details(provider, Arc::new(clock))
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
 }
 
 impl std::fmt::Debug for Tls {

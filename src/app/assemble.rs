@@ -94,10 +94,6 @@ impl Parts {
     fn discovery(&mut self, config: &Config) -> Discovery {
         let metrics = discovery::Metrics::default();
         metrics.register(&mut self.registry);
-        let nameservers = match &config.discovery.nameservers {
-            Some(servers) => discovery::Source::Listed(servers.clone()),
-            None => discovery::Source::File { path: RESOLV_CONF.into(), port: DNS_PORT },
-        };
         let meshes = config.meshes.iter().map(|mesh| {
             let nameservers = mesh.nameservers.clone().unwrap_or_default();
             (mesh.name.clone(), Remote { cluster_domain: mesh.cluster_domain.clone(), nameservers })
@@ -106,7 +102,7 @@ impl Parts {
             home: config.mesh.home(),
             cluster_domain: config.mesh.cluster_domain.clone(),
             port: config.discovery.port,
-            nameservers,
+            nameservers: nameservers(config.discovery.nameservers.as_deref()),
             meshes: meshes.collect(),
             fixed: config.discovery.r#static.clone().into_iter().collect(),
             bounds: Bounds::default(),
@@ -214,6 +210,14 @@ impl Edges {
     }
 }
 
+/// Who is asked about names: those that the configuration lists, else those of the machine.
+pub(super) fn nameservers(listed: Option<&[SocketAddr]>) -> discovery::Source {
+    match listed {
+        Some(servers) => discovery::Source::Listed(servers.to_vec()),
+        None => discovery::Source::File { path: RESOLV_CONF.into(), port: DNS_PORT },
+    }
+}
+
 /// What an agent speaks whatever its card says.
 fn settled(agent: &config::AgentConfig) -> Settled {
     let binding = match agent.binding {
@@ -269,7 +273,8 @@ pub(super) fn trust_domain(text: &str) -> Result<TrustDomain, StartError> {
     TrustDomain::parse(text).map_err(|error| StartError::Config(format!("trustDomain {text:?}: {error}")))
 }
 
-fn pattern(text: &str) -> Result<Pattern, StartError> {
+/// A pattern that a configuration names.
+pub(super) fn pattern(text: &str) -> Result<Pattern, StartError> {
     Pattern::parse(text).map_err(|error| StartError::Config(format!("{text:?}: {error}")))
 }
 

@@ -1,13 +1,7 @@
 //! An authority: a CA of one trust domain that issues SVIDs. It may be made here, or come from files or from a Secret, with
 //! intermediate certificates between it and its root.
 
-use std::{
-    fmt, fs,
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-    time::Duration,
-};
+use std::{fmt, path::Path, time::Duration};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -16,7 +10,7 @@ use rcgen::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use x509_parser::time::ASN1Time;
 
-use super::{Bundle, RootError, SpiffeId, TrustDomain, pem};
+use super::{Bundle, RootError, SpiffeId, TrustDomain, pem, replace::replace};
 use crate::a2a::is_label;
 
 mod error;
@@ -304,23 +298,8 @@ fn time(unix: i64) -> Result<ASN1Time, AuthorityError> {
     ASN1Time::from_timestamp(unix).map_err(|_| AuthorityError::When(unix))
 }
 
-/// Writes a file beside its final place, then moves it there: a reader sees the old one or the new one.
 fn write(dir: &Path, name: &str, text: &str, mode: u32) -> Result<(), AuthorityError> {
-    let path = dir.join(name);
-    let draft = dir.join(format!(".{name}.new"));
-    let all = || -> io::Result<()> {
-        fs::create_dir_all(dir)?;
-        // A draft that an earlier run left behind may be open to everybody: the mode counts for new files only.
-        match fs::remove_file(&draft) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&draft, &path)
-    };
-    all().map_err(|cause| AuthorityError::Io { path: path.clone(), cause })
+    replace(dir, name, text, mode).map_err(|cause| AuthorityError::Io { path: dir.join(name), cause })
 }
 
 impl fmt::Debug for Authority {

@@ -20,7 +20,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::sync::watch;
 
 use super::Refusal;
-use crate::identity::{Pattern, State, Svid, Usage};
+use crate::identity::{Bundles, Pattern, State, Svid, Usage};
 
 /// Our key and chain, at both ends of connections.
 #[derive(Debug)]
@@ -48,10 +48,19 @@ impl ResolvesClientCert for OwnKey {
     }
 }
 
+/// By which bundles peers are judged.
+#[derive(Debug)]
+pub(super) enum Trust {
+    /// By these.
+    Given(Bundles),
+    /// By those of the own identity, as they are at each handshake.
+    Own(watch::Receiver<State>),
+}
+
 /// Judges peers, at both ends of connections.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    pub(super) states: watch::Receiver<State>,
+    pub(super) trust: Trust,
     /// Who the peer must be; `None` is anybody whose trust domain is known.
     pub(super) expected: Option<Pattern>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
@@ -65,12 +74,17 @@ impl Verifier {
         usage: Usage,
         now: UnixTime,
     ) -> Result<(), Refusal> {
-        let material = match &*self.states.borrow() {
-            State::Loaded(material) => Arc::clone(material),
-            State::Missing(reason) => return Err(Refusal::NotReady(reason.clone())),
-        };
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let peer = Svid::verify(leaf, rest, &material.bundles, usage, now)?;
+        let peer = match &self.trust {
+            Trust::Given(bundles) => Svid::verify(leaf, rest, bundles, usage, now)?,
+            Trust::Own(states) => {
+                let material = match &*states.borrow() {
+                    State::Loaded(material) => Arc::clone(material),
+                    State::Missing(reason) => return Err(Refusal::NotReady(reason.clone())),
+                };
+                Svid::verify(leaf, rest, &material.bundles, usage, now)?
+            }
+        };
         match &self.expected {
             Some(expected) if !expected.matches(peer.id.as_str()) => {
                 Err(Refusal::Mismatch { expected: expected.clone(), presented: peer.id })

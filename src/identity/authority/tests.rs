@@ -1,6 +1,6 @@
 //! What an authority makes, and what it refuses to make.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use tempfile::TempDir;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};

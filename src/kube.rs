@@ -2,8 +2,14 @@
 
 use std::path::Path;
 
+#[cfg(test)]
+mod fake;
+pub mod sign;
+
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+use crate::net::describe;
 
 /// A client of the API server that a kubeconfig names; without one, of the cluster that this pod runs in.
 ///
@@ -32,4 +38,12 @@ pub enum ClientError {
     /// The kubeconfig is no good.
     #[error("kubernetes.config: {0}")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
+}
+
+/// An error of the API server, or on the way to it, as people read it.
+fn explain(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.reason),
+        other => describe(other),
+    }
 }

@@ -5,7 +5,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 /// Writes certificates one behind the other.
 #[must_use]
-pub fn write<'a>(certificates: impl IntoIterator<Item = &'a CertificateDer<'a>>) -> String {
+pub fn write<'a, 'b: 'a>(certificates: impl IntoIterator<Item = &'a CertificateDer<'b>>) -> String {
     let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
     let one = |der: &CertificateDer<'_>| pem::encode_config(&Pem::new("CERTIFICATE", der.to_vec()), config);
     certificates.into_iter().map(one).collect()

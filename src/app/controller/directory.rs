@@ -13,9 +13,9 @@ use tonic::body::Body;
 use tower::ServiceExt as _;
 
 use super::{Gate, Ground, STREAM_WINDOW};
-use crate::app::identity;
-use crate::app::listeners::{Bound, Listeners};
-use crate::app::{Addresses, StartError, assemble};
+use crate::app::identity::{self, Origin};
+use crate::app::listeners::Bound;
+use crate::app::{StartError, assemble};
 use crate::binding::{Edge, grpc};
 use crate::config::PeerMesh;
 use crate::directory::cards::{self, Cards};
@@ -27,7 +27,6 @@ use crate::identity::State;
 use crate::net::budget::Budget;
 use crate::net::http2::Settings;
 use crate::net::peers::Peers;
-use crate::net::serve::Http;
 use crate::proto::mesh::directory_server::DirectoryServer;
 use crate::proto::mesh::{Filter, WatchAgentsRequest};
 use crate::telemetry::{self, Direction};
@@ -74,12 +73,7 @@ pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Arc<Found>>)
     let service = DirectoryServer::new(service);
     let catalog = Catalog::new(snapshots, &config.mesh.name, &config.directory.zone);
 
-    let mut listeners = Listeners {
-        addresses: Addresses::default(),
-        tasks: Vec::new(),
-        http: Http::new(STREAM_WINDOW),
-        drain: ground.drain.clone(),
-    };
+    let mut listeners = ground.listeners();
     let bound = Bound::to(&config.directory.listen)?;
     ground.doors.extend(bound.addresses.first().map(|address| ("directory", *address)));
     listeners.mutual(bound, tls.clone(), &[b"h2"], &calls, move |mut request: Request<Incoming>, peer| {
@@ -92,7 +86,7 @@ pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Arc<Found>>)
     });
     let bound = Bound::to(&config.directory.catalog)?;
     ground.doors.extend(bound.addresses.first().map(|address| ("catalog", *address)));
-    listeners.open(bound, tls.open_server(&[b"h2", b"http/1.1"]), &calls, move |request| {
+    listeners.open(bound, tls.open_server(&[b"h2", b"http/1.1"]), move |request| {
         let catalog = catalog.clone();
         async move { catalog.serve(request.map(Body::new)).await }
     });
@@ -104,8 +98,14 @@ pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Arc<Found>>)
 fn identity(ground: &mut Ground<'_>) -> Result<Tls, StartError> {
     let metrics = crate::identity::Metrics::default();
     metrics.register(&mut ground.registry);
-    let (source, domain) = (&ground.config.identity.source, ground.trust_domain.clone());
-    let (mut states, keeping) = identity::source(source, domain, ground.clock.clone(), metrics)?;
+    let origin = Origin {
+        trust_domain: ground.trust_domain.clone(),
+        nameservers: assemble::nameservers(None),
+        clock: ground.clock.clone(),
+        metrics,
+        seed: ground.seed,
+    };
+    let (mut states, keeping) = identity::source(&ground.config.identity.source, origin)?;
     let tls = Tls::new(states.clone(), ground.clock.clone())
         .map_err(|error| StartError::Config(format!("TLS 1.3 cannot be set up: {error}")))?;
     let (gate, state) = watch::channel(Err("not there yet".to_owned()));

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::assemble::Parts;
-pub use self::controller::Controller;
+pub use self::controller::{Controller, READER};
 use crate::binding::grpc;
 use crate::config::Config;
 use crate::drain::{Trigger, drain};

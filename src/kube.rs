@@ -1,5 +1,7 @@
 //! Kubernetes: what the controller watches, writes and answers there. Nothing of it is part of the sidecar.
 
+pub mod inject;
+
 use std::path::Path;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};

@@ -24,6 +24,8 @@ mod directory;
 mod identity;
 mod injector;
 
+pub use self::injector::READER;
+
 /// How long calls in flight may take to end.
 const PATIENCE: Duration = Duration::from_secs(25);
 /// What a peer may send ahead on one stream.

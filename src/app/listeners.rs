@@ -46,7 +46,7 @@ pub(super) struct Listeners {
 
 /// Sockets that listen, but that nobody accepts on yet.
 pub(super) struct Bound {
-    listeners: Vec<TcpListener>,
+    pub(super) listeners: Vec<TcpListener>,
     pub(super) addresses: Vec<SocketAddr>,
 }
 

@@ -39,6 +39,8 @@ mod hop;
 mod identity;
 /// The mesh door, and what peers may ask there.
 mod inbound;
+/// The injector: pods, the webhook, its certificate.
+mod injector;
 /// From start to end, and replicas that come and go.
 mod lifecycle;
 /// The own certificate, key and bundles.

@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::assemble::Parts;
 pub use self::check::{Doctor, Finding, Verdict};
-pub use self::controller::Controller;
+pub use self::controller::{Controller, READER};
 use self::identity::Origin;
 use crate::a2a::Name;
 use crate::binding::grpc;

@@ -11,6 +11,7 @@ use crate::net::describe;
 
 #[cfg(test)]
 mod fake;
+pub mod inject;
 mod mirror;
 pub mod services;
 pub mod sign;

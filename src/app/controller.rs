@@ -26,6 +26,8 @@ mod identity;
 mod injector;
 mod services;
 
+pub use self::injector::READER;
+
 /// How long calls in flight may take to end.
 const PATIENCE: Duration = Duration::from_secs(25);
 /// What a peer may send ahead on one stream.
@@ -113,7 +115,7 @@ impl Controller {
             match role {
                 Role::Directory => directory::start(&mut ground)?,
                 Role::Identity => identity::start(&mut ground)?,
-                Role::Injector => injector::start(&mut ground).await?,
+                Role::Injector => injector::start(&mut ground)?,
             }
         }
         Self::over(ground, trigger)

@@ -47,7 +47,7 @@ pub(super) struct Listeners {
 
 /// Sockets that listen, but that nobody accepts on yet.
 pub(super) struct Bound {
-    pub(super) listeners: Vec<TcpListener>,
+    listeners: Vec<TcpListener>,
     pub(super) addresses: Vec<SocketAddr>,
 }
 
@@ -217,8 +217,14 @@ impl Gate {
     async fn secure(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         match self.accept(stream).await? {
             Ok(stream) => Some(stream),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                // Who does not believe our certificate is heard of here alone.
+                tracing::warn!(%error, "A handshake failed");
+                None
+            }
+            // Whoever only looks whether the port is open.
             Err(error) => {
-                tracing::debug!(%error, "A handshake failed");
+                tracing::debug!(%error, "A handshake broke off");
                 None
             }
         }

@@ -19,7 +19,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::assemble::Parts;
 pub use self::check::{Doctor, Finding, Verdict};
-pub use self::controller::Controller;
+pub use self::controller::{Controller, READER};
+use self::identity::Origin;
 use crate::a2a::Name;
 use crate::binding::grpc;
 use crate::config::Config;
@@ -87,10 +88,7 @@ impl Patient {
     /// # Errors
     /// If something cannot be built.
     pub fn new(config: &Config, clock: Clock, seed: u64) -> Result<Self, StartError> {
-        let trust_domain = assemble::trust_domain(&config.mesh.trust_domain)?;
-        let metrics = Metrics::default();
-        let (identity, task) =
-            identity::source(&config.identity.source, trust_domain, clock.clone(), metrics)?;
+        let (identity, task) = identity_of(config, clock.clone(), Metrics::default(), seed)?;
         let (_, drain) = drain();
         let parts = Parts { identity: identity.clone(), clock, drain, registry: Registry::default(), seed };
         Ok(Self { identity, doctor: parts.doctor_alone(config)?, _task: task })
@@ -115,9 +113,7 @@ impl App {
         let mut registry = Registry::default();
         let metrics = Metrics::default();
         metrics.register(&mut registry);
-        let trust_domain = assemble::trust_domain(&config.mesh.trust_domain)?;
-        let (identity, watching) =
-            identity::source(&config.identity.source, trust_domain, clock.clone(), metrics)?;
+        let (identity, watching) = identity_of(config, clock.clone(), metrics, seed)?;
         let (trigger, drain) = drain();
         let parts = Parts { identity: identity.clone(), clock, drain, registry, seed };
         let mut listeners = parts.build(config)?;
@@ -141,6 +137,18 @@ impl App {
     pub async fn drain(self) -> bool {
         self.trigger.pull(self.patience).await
     }
+}
+
+/// Starts to keep the identity of a sidecar up to date.
+fn identity_of(
+    config: &Config,
+    clock: Clock,
+    metrics: Metrics,
+    seed: u64,
+) -> Result<(watch::Receiver<State>, AbortOnDropHandle<()>), StartError> {
+    let trust_domain = assemble::trust_domain(&config.mesh.trust_domain)?;
+    let nameservers = assemble::nameservers(config.discovery.nameservers.as_deref());
+    identity::source(&config.identity.source, Origin { trust_domain, nameservers, clock, metrics, seed })
 }
 
 impl Addresses {

@@ -17,6 +17,7 @@ mod doors;
 mod expand;
 mod field;
 mod identity;
+mod json;
 mod limits;
 mod listen;
 mod log;
@@ -222,6 +223,23 @@ fn raw<R: DeserializeOwned>(
         return Err(Refused);
     };
     decode::decode(&document, env, problems).ok_or(Refused)
+}
+
+/// Reads YAML as JSON, every scalar as the text that it is: what is merged of such parts means what they meant. An empty
+/// document is null.
+///
+/// # Errors
+/// With everything that is wrong in it; `file` is what the errors call it.
+pub fn to_json(file: &str, bytes: &[u8]) -> Result<Value, ConfigErrors> {
+    let problems = Problems::default();
+    let value = utf8(bytes, &problems)
+        .and_then(|text| tree::parse(text, &problems))
+        .and_then(|document| document.map_or(Ok(Value::Null), |node| json::json(node, &problems)));
+    let problems = problems.into_sorted();
+    match value {
+        Ok(value) if problems.is_empty() => Ok(value),
+        _ => Err(ConfigErrors::Wrong { file: file.to_owned(), problems }),
+    }
 }
 
 fn own_mesh(check: &Check<'_>, root: &Place, field: Field<raw::RawMesh>) -> Result<Mesh, Refused> {

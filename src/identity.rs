@@ -12,16 +12,21 @@ pub mod authority;
 pub mod files;
 #[cfg(test)]
 pub(crate) mod forge;
+pub mod issuer;
 mod material;
 mod metrics;
 mod pattern;
+pub mod pem;
+mod publish;
+mod replace;
 mod spiffe_id;
 mod svid;
 
-pub use authority::{Authority, AuthorityError, Issued};
-pub use material::{Bundle, Material, MaterialError, RootError};
+pub use authority::{Authority, AuthorityError, Issued, PublicKey, Request, RequestError, Signed};
+pub use material::{Bundle, Bundles, Material, MaterialError, RootError};
 pub use metrics::Metrics;
 pub use pattern::{Pattern, PatternError, PatternTemplate};
+pub use publish::Publisher;
 pub use spiffe_id::{IdError, SpiffeId, TrustDomain};
 pub use svid::{IssuerRule, LeafRule, Svid, Untrusted, Usage};
 

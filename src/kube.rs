@@ -7,10 +7,14 @@ use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+use crate::net::describe;
+
 #[cfg(test)]
 mod fake;
+pub mod inject;
 mod mirror;
 pub mod services;
+pub mod sign;
 pub mod watch;
 
 /// A client of the API server that a kubeconfig names; without one, of the cluster that this pod runs in.
@@ -52,6 +56,6 @@ pub enum ClientError {
 fn why(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
-        error => error.to_string(),
+        error => describe(error),
     }
 }

@@ -2,10 +2,12 @@
 
 pub mod budget;
 pub mod channel;
+pub mod details;
 mod gather;
 pub mod h2c;
 pub mod http1;
 pub mod http2;
+pub mod issuer;
 mod listen;
 pub mod peers;
 pub mod serve;

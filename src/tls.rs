@@ -13,7 +13,7 @@ use rustls::{
     ClientConfig, CommonState, ConfigBuilder, ServerConfig, WantsVerifier,
     client::Resumption,
     crypto::{WebPkiSupportedAlgorithms, aws_lc_rs},
-    server::NoServerSessionStorage,
+    server::{NoServerSessionStorage, WantsServerCert},
     version::TLS13,
 };
 use tokio::sync::watch;
@@ -26,9 +26,9 @@ pub use belief::Belief;
 pub use refusal::{Refusal, alert, is_rejection};
 use verify::{OwnKey, Verifier};
 
-use belief::Judge;
+use belief::{Judge, Trust};
 
-use crate::identity::{Clock, Pattern, State, Usage};
+use crate::identity::{Bundles, Clock, Pattern, State, Usage};
 
 /// Makes TLS configurations out of the own identity. A clone stands for the same identity.
 #[derive(Clone)]
@@ -60,26 +60,27 @@ impl Tls {
     /// is for policy to say. `alpn` is what is spoken here, the preferred one first.
     #[must_use]
     pub fn server(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
-        let mut config = self
-            .servers
-            .clone()
-            .with_client_cert_verifier(Arc::new(self.verifier(None)))
-            .with_cert_resolver(Arc::new(OwnKey(self.states.clone())));
+        let verifier = Arc::new(self.verifier(None));
+        self.accepting(self.servers.clone().with_client_cert_verifier(verifier), alpn)
+    }
+
+    fn accepting(
+        &self,
+        builder: ConfigBuilder<ServerConfig, WantsServerCert>,
+        alpn: &[&[u8]],
+    ) -> Arc<ServerConfig> {
+        let mut config = builder.with_cert_resolver(Arc::new(OwnKey(self.states.clone())));
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Arc::new(config)
     }
 
-    /// For the end that accepts anybody: a client shows no certificate, and is nobody. What is served there is public.
+    /// For the end that accepts whoever comes, without asking for a certificate: what is served there is public, or who
+    /// calls is known by other means.
     #[must_use]
     pub fn open_server(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
-        let own = Arc::new(OwnKey(self.states.clone()));
-        let mut config = self.servers.clone().with_no_client_auth().with_cert_resolver(own);
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        Arc::new(config)
+        self.accepting(self.servers.clone().with_no_client_auth(), alpn)
     }
 
     /// For the end that connects: the server must show an SVID with an ID that `expected` matches. The server name goes out as
@@ -102,7 +103,7 @@ impl Tls {
     }
 
     fn judge(&self, expected: Option<Pattern>) -> Judge {
-        Judge { states: self.states.clone(), expected }
+        Judge { trust: Trust::Own(self.states.clone()), expected }
     }
 
     /// The client that a handshake with [`Self::server`] has verified.
@@ -111,7 +112,7 @@ impl Tls {
     ///
     /// When there is no certificate, or it is no SVID; after such a handshake neither can be.
     pub fn client_of(&self, connection: &CommonState) -> Result<Belief, Refusal> {
-        Belief::of(self.judge(None), self.clock.clone(), Usage::Client, connection)
+        Belief::of(&self.states, None, self.clock.clone(), Usage::Client, connection)
     }
 
     /// The server that a handshake with [`Self::client`] has verified, of which `expected` was wanted.
@@ -120,8 +121,34 @@ impl Tls {
     ///
     /// As [`Self::client_of`].
     pub fn server_of(&self, connection: &CommonState, expected: Pattern) -> Result<Belief, Refusal> {
-        Belief::of(self.judge(Some(expected)), self.clock.clone(), Usage::Server, connection)
+        Belief::of(&self.states, Some(expected), self.clock.clone(), Usage::Server, connection)
     }
+}
+
+/// For the end that connects before it has an identity of its own: it shows nothing, and the server must show an SVID that
+/// verifies against `bundles` by the time of `clock`, with an ID that `expected` matches.
+///
+/// # Errors
+///
+/// When the crypto provider cannot do TLS 1.3, which aws-lc-rs can.
+pub fn anonymous_client(
+    bundles: Bundles,
+    expected: Pattern,
+    clock: Clock,
+    alpn: &[&[u8]],
+) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let algorithms = provider.signature_verification_algorithms;
+    let verifier =
+        Verifier { judge: Judge { trust: Trust::Given(bundles), expected: Some(expected) }, algorithms };
+    let mut config = ClientConfig::builder_with_details(provider, Arc::new(clock))
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
 }
 
 impl std::fmt::Debug for Tls {

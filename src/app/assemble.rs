@@ -358,6 +358,7 @@ pub(super) fn trust_domain(text: &str) -> Result<TrustDomain, StartError> {
     TrustDomain::parse(text).map_err(|error| StartError::Config(format!("trustDomain {text:?}: {error}")))
 }
 
+/// A pattern that a configuration names.
 pub(super) fn pattern(text: &str) -> Result<Pattern, StartError> {
     Pattern::parse(text).map_err(|error| StartError::Config(format!("{text:?}: {error}")))
 }

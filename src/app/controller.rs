@@ -26,6 +26,8 @@ mod identity;
 mod injector;
 mod services;
 
+pub use self::injector::READER;
+
 /// How long calls in flight may take to end.
 const PATIENCE: Duration = Duration::from_secs(25);
 /// What a peer may send ahead on one stream.
@@ -87,6 +89,16 @@ impl<'a> Ground<'a> {
             tasks: Vec::new(),
         })
     }
+
+    /// Nothing listens yet.
+    pub(super) fn listeners(&self) -> Listeners {
+        Listeners {
+            addresses: Addresses::default(),
+            tasks: Vec::new(),
+            http: Http::new(STREAM_WINDOW),
+            drain: self.drain.clone(),
+        }
+    }
 }
 
 impl Controller {
@@ -101,9 +113,9 @@ impl Controller {
         let mut ground = Ground::new(config, kubernetes, clock, drain, seed)?;
         for role in &config.roles {
             match role {
-                Role::Directory => directory::start(&mut ground).await?,
-                Role::Identity => identity::start(&mut ground).await?,
-                Role::Injector => injector::start(&mut ground).await?,
+                Role::Directory => directory::start(&mut ground)?,
+                Role::Identity => identity::start(&mut ground)?,
+                Role::Injector => injector::start(&mut ground)?,
             }
         }
         Self::over(ground, trigger)
@@ -115,7 +127,7 @@ impl Controller {
     /// If something cannot be built, or an address cannot be listened on.
     pub fn directory(
         config: &ControllerConfig,
-        found: watch::Receiver<Found>,
+        found: watch::Receiver<Arc<Found>>,
         clock: Clock,
         seed: u64,
     ) -> Result<Self, StartError> {
@@ -126,20 +138,16 @@ impl Controller {
     }
 
     fn over(ground: Ground<'_>, trigger: Trigger) -> Result<Self, StartError> {
-        let Ground { config, drain, registry, mut doors, gates, tasks, .. } = ground;
-        let mut listeners = Listeners {
-            addresses: Addresses::default(),
-            tasks,
-            http: Http::new(STREAM_WINDOW),
-            drain: drain.clone(),
-        };
+        let mut listeners = ground.listeners();
+        let Ground { config, drain, registry, mut doors, gates, mut tasks, .. } = ground;
         let subject = Box::new(Gates(gates.clone()));
         let admin = Arc::new(Admin { registry, drain, subject });
         listeners.admin(Bound::to(&config.admin.listen)?, &admin);
         doors.extend(listeners.addresses.admin.first().map(|address| ("admin", *address)));
         let addresses: Map<String, Value> =
             doors.into_iter().map(|(door, address)| (door.to_owned(), address.to_string().into())).collect();
-        Ok(Self { addresses: addresses.into(), gates, trigger, _tasks: listeners.tasks })
+        tasks.extend(listeners.tasks);
+        Ok(Self { addresses: addresses.into(), gates, trigger, _tasks: tasks })
     }
 
     /// Waits until every role is ready.

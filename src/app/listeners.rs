@@ -104,16 +104,17 @@ impl Listeners {
         A: Fn(Request<Incoming>, SpiffeId) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let gate = Gate::new(tls.server(alpn), metrics);
+        let gate = Gate::new(tls.server(alpn));
         // Peers are accepted as long as they may not know that this endpoint fades, the local agent to the end.
         let last = Some(Stage::Fading);
         for listener in bound.listeners {
-            let (answer, gate, tls) = (answer.clone(), gate.clone(), tls.clone());
+            let (answer, gate, tls, metrics) = (answer.clone(), gate.clone(), tls.clone(), metrics.clone());
             let serve =
                 self.http.clone().serve(listener, self.drain.clone(), last, move |stream: TcpStream| {
-                    let (answer, gate, tls) = (answer.clone(), gate.clone(), tls.clone());
+                    let (answer, gate) = (answer.clone(), gate.clone());
+                    let (tls, metrics) = (tls.clone(), metrics.clone());
                     async move {
-                        let (io, belief) = gate.admit(&tls, stream).await?;
+                        let (io, belief) = gate.admit(&tls, &metrics, stream).await?;
                         let peer = belief.peer().id.clone();
                         // HTTP/2 moves it into a task of its own, which is cheaper in a box.
                         let service = service_fn(move |request: Request<Incoming>| {
@@ -127,12 +128,12 @@ impl Listeners {
     }
 
     /// A door for anybody, over TLS.
-    pub(super) fn open<A, F>(&mut self, bound: Bound, tls: Arc<ServerConfig>, metrics: &Metrics, answer: A)
+    pub(super) fn open<A, F>(&mut self, bound: Bound, tls: Arc<ServerConfig>, answer: A)
     where
         A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let gate = Gate::new(tls, metrics);
+        let gate = Gate::new(tls);
         let last = Some(Stage::Fading);
         for listener in bound.listeners {
             let (answer, gate) = (answer.clone(), gate.clone());
@@ -180,20 +181,20 @@ impl Listeners {
 struct Gate {
     acceptor: TlsAcceptor,
     turns: Arc<Semaphore>,
-    metrics: Metrics,
 }
 
 impl Gate {
-    fn new(tls: Arc<ServerConfig>, metrics: &Metrics) -> Self {
-        Self {
-            acceptor: TlsAcceptor::from(tls),
-            turns: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
-            metrics: metrics.clone(),
-        }
+    fn new(tls: Arc<ServerConfig>) -> Self {
+        Self { acceptor: TlsAcceptor::from(tls), turns: Arc::new(Semaphore::new(HANDSHAKES_MAX)) }
     }
 
-    /// Lets a peer in that proves to `tls` who it is.
-    async fn admit(&self, tls: &Tls, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Belief)> {
+    /// Lets a peer in that proves to `tls` who it is; who does not is counted.
+    async fn admit(
+        &self,
+        tls: &Tls,
+        metrics: &Metrics,
+        stream: TcpStream,
+    ) -> Option<(TlsStream<TcpStream>, Belief)> {
         let address = stream.peer_addr().ok();
         let accepted = self.accept(stream).await?;
         let admitted = accepted.map_err(|error| (Refusal::of(&error), describe(&error))).and_then(|stream| {
@@ -206,7 +207,7 @@ impl Gate {
                 let cause = refusal.map_or(error, |refusal| refusal.to_string());
                 let address = address.map(|address| address.to_string()).unwrap_or_default();
                 let fault = Fault::new(Reason::PeerUntrusted, "the peer's certificate is not trusted");
-                self.metrics.refused(Direction::Inbound, &fault.because(format!("{address}: {cause}")));
+                metrics.refused(Direction::Inbound, &fault.because(format!("{address}: {cause}")));
                 None
             }
         }
@@ -216,8 +217,14 @@ impl Gate {
     async fn secure(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         match self.accept(stream).await? {
             Ok(stream) => Some(stream),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                // Who does not believe our certificate is heard of here alone.
+                tracing::warn!(%error, "A handshake failed");
+                None
+            }
+            // Whoever only looks whether the port is open.
             Err(error) => {
-                tracing::debug!(%error, "A handshake failed");
+                tracing::debug!(%error, "A handshake broke off");
                 None
             }
         }

@@ -191,7 +191,7 @@ impl Mesh {
     }
 
     /// The addresses of one host, of both families.
-    async fn hosts(&self, host: &Domain) -> Result<(Vec<IpAddr>, u32), Miss> {
+    pub(super) async fn hosts(&self, host: &Domain) -> Result<(Vec<IpAddr>, u32), Miss> {
         let v4 = pin!(self.records(host, RecordType::A));
         let v6 = pin!(self.records(host, RecordType::AAAA));
         let (first, rest) = future::select(v4, v6).await.into_inner();
@@ -272,7 +272,7 @@ async fn prefer<T>(
 
 /// Reads an absolute name. What DNS cannot even spell is not in it: `-a2a` behind an agent's name can make the label too
 /// long.
-fn domain(text: &str) -> Result<Domain, Miss> {
+pub(super) fn domain(text: &str) -> Result<Domain, Miss> {
     Domain::from_ascii(text).map_err(|error| Miss::Absent(format!("{text}: {error}")))
 }
 

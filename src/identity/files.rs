@@ -15,10 +15,10 @@ use std::{
 
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer,
-    pem::{self, PemObject as _},
+    pem::{Error as PemError, PemObject as _},
 };
 
-use super::{Bundle, IdError, Material, MaterialError, RootError, TrustDomain, material::own};
+use super::{Bundle, IdError, Material, MaterialError, RootError, TrustDomain, material::own, pem};
 
 mod set;
 mod watch;
@@ -127,7 +127,7 @@ fn material(set: &Set, domain: &TrustDomain, now: i64) -> Result<Material, LoadE
         path: set.path(key_name),
         // The error may quote the line that it stumbled over, and this file is a secret.
         what: match error {
-            pem::Error::NoItemsFound => "it holds no private key".to_owned(),
+            PemError::NoItemsFound => "it holds no private key".to_owned(),
             _ => "its PEM is broken or cut off".to_owned(),
         },
     })?;
@@ -185,15 +185,9 @@ fn bundles(set: &Set, own: &TrustDomain) -> Result<BTreeMap<TrustDomain, Bundle>
 
 /// Every certificate in a file. Only a file of nothing but white space may hold none.
 fn certificates(set: &Set, name: &str) -> Result<Vec<CertificateDer<'static>>, LoadError> {
-    let content = set.get(name)?;
-    let wrong = |what: String| LoadError::Pem { path: set.path(name), what };
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(content).collect();
-    // A credential bundle is a secret too, so nothing of what broke is quoted here either.
-    let found = found.map_err(|_| wrong("its PEM is broken or cut off".to_owned()))?;
-    if found.is_empty() && !content.trim_ascii().is_empty() {
-        return Err(wrong("it holds no certificate in PEM".to_owned()));
-    }
-    Ok(found)
+    // A credential bundle is a secret too: nothing of what broke is quoted.
+    let wrong = |what: &str| LoadError::Pem { path: set.path(name), what: what.to_owned() };
+    pem::read(set.get(name)?).map_err(wrong)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use rustls::{InconsistentKeys, crypto::aws_lc_rs, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor};
 
-use super::{IssuerRule, SpiffeId, Svid, TrustDomain, Untrusted, Usage, svid::check_issuer};
+use super::{IssuerRule, SpiffeId, Svid, TrustDomain, Untrusted, Usage, pem, svid::check_issuer};
 
 /// The roots of one trust domain. There is no way to put two domains' roots into one bundle.
 #[derive(Clone)]
@@ -13,6 +13,9 @@ pub struct Bundle {
     roots: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,
 }
+
+/// The roots of several trust domains, each in a bundle of its own.
+pub type Bundles = BTreeMap<TrustDomain, Bundle>;
 
 /// A certificate of a bundle that cannot be one of its roots.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -92,6 +95,12 @@ impl Bundle {
         &self.roots
     }
 
+    /// The roots in PEM: what goes into `<trust-domain>.trust-bundle.pem`.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        pem::write(&self.roots)
+    }
+
     /// The roots, as the path builder wants them.
     pub(super) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
@@ -130,6 +139,23 @@ impl Material {
         Ok(Self { id, not_before, not_after, bundles, generation: 0, key: Arc::new(key) })
     }
 
+    /// The same key and chain with other bundles, at `now` (Unix seconds).
+    ///
+    /// # Errors
+    ///
+    /// When a peer with these bundles would refuse the own chain.
+    pub fn with_bundles(
+        &self,
+        bundles: BTreeMap<TrustDomain, Bundle>,
+        now: i64,
+    ) -> Result<Self, MaterialError> {
+        let (leaf, rest) = self.key.cert.split_first().ok_or(MaterialError::Empty)?;
+        for usage in [Usage::Client, Usage::Server] {
+            Svid::verify(leaf, rest, &bundles, usage, now)?;
+        }
+        Ok(Self { bundles, ..self.clone() })
+    }
+
     /// The own chain, leaf first.
     #[must_use]
     pub fn chain(&self) -> &[CertificateDer<'static>] {
@@ -151,6 +177,15 @@ pub(super) fn own(domain: &TrustDomain, chain: &[CertificateDer<'_>]) -> Result<
     }
     Ok(svid)
 }
+
+/// Two bundles are the same if they have the same roots.
+impl PartialEq for Bundle {
+    fn eq(&self, other: &Self) -> bool {
+        self.roots == other.roots
+    }
+}
+
+impl Eq for Bundle {}
 
 impl fmt::Debug for Bundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

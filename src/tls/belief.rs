@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::Refusal;
-use crate::identity::{Clock, Pattern, State, Svid, Usage};
+use crate::identity::{Bundles, Clock, Pattern, State, Svid, Usage};
 
 /// How often the calendar is looked at: clocks are set, machines sleep.
 const LOOK: Duration = Duration::from_secs(60);
@@ -17,10 +17,19 @@ const LOOK: Duration = Duration::from_secs(60);
 /// roots are exchanged.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How peers are judged: by the bundles of the moment.
+/// Whom to believe.
+#[derive(Clone, Debug)]
+pub(super) enum Trust {
+    /// These, whatever the own identity is, if there is any.
+    Given(Bundles),
+    /// Those of the own identity, as they are at the moment.
+    Own(watch::Receiver<State>),
+}
+
+/// How peers are judged.
 #[derive(Clone, Debug)]
 pub(super) struct Judge {
-    pub(super) states: watch::Receiver<State>,
+    pub(super) trust: Trust,
     /// Who the peer must be; `None` is anybody whose trust domain is known.
     pub(super) expected: Option<Pattern>,
 }
@@ -34,11 +43,16 @@ impl Judge {
         usage: Usage,
         now: i64,
     ) -> Result<Svid, Refusal> {
-        let material = match &*self.states.borrow() {
-            State::Loaded(material) => Arc::clone(material),
-            State::Missing(reason) => return Err(Refusal::NotReady(reason.clone())),
+        let peer = match &self.trust {
+            Trust::Given(bundles) => Svid::verify(leaf, rest, bundles, usage, now)?,
+            Trust::Own(states) => {
+                let material = match &*states.borrow() {
+                    State::Loaded(material) => Arc::clone(material),
+                    State::Missing(reason) => return Err(Refusal::NotReady(reason.clone())),
+                };
+                Svid::verify(leaf, rest, &material.bundles, usage, now)?
+            }
         };
-        let peer = Svid::verify(leaf, rest, &material.bundles, usage, now)?;
         match &self.expected {
             Some(expected) if !expected.matches(peer.id.as_str()) => {
                 Err(Refusal::Mismatch { expected: expected.clone(), presented: peer.id })
@@ -46,16 +60,12 @@ impl Judge {
             _ => Ok(peer),
         }
     }
-
-    /// The leaf that we show now.
-    fn own(&self) -> Option<CertificateDer<'static>> {
-        self.states.borrow().material().and_then(|material| material.chain().first().cloned())
-    }
 }
 
 /// The peer of a connection, as long as it is believed.
 #[derive(Debug)]
 pub struct Belief {
+    states: watch::Receiver<State>,
     judge: Judge,
     clock: Clock,
     chain: Vec<CertificateDer<'static>>,
@@ -68,16 +78,19 @@ pub struct Belief {
 impl Belief {
     /// The peer at the other end, which stands for `usage`, of a connection whose handshake is over.
     pub(super) fn of(
-        judge: Judge,
+        states: &watch::Receiver<State>,
+        expected: Option<Pattern>,
         clock: Clock,
         usage: Usage,
         connection: &CommonState,
     ) -> Result<Self, Refusal> {
+        let states = states.clone();
         let chain = connection.peer_certificates().ok_or(Refusal::Anonymous)?;
         let chain: Vec<_> = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
         let peer = Svid::read(chain.first().ok_or(Refusal::Anonymous)?)?;
-        let own = judge.own();
-        Ok(Self { judge, clock, chain, usage, peer, own })
+        let own = own(&states);
+        let judge = Judge { trust: Trust::Own(states.clone()), expected };
+        Ok(Self { states, judge, clock, chain, usage, peer, own })
     }
 
     /// Who the peer is.
@@ -95,13 +108,13 @@ impl Belief {
         loop {
             let left = self.peer.not_after - self.clock.now();
             let left = u64::try_from(left).unwrap_or_default();
-            if (left == 0 || self.judge.own() != self.own)
+            if (left == 0 || own(&self.states) != self.own)
                 && let Some(fade) = fade.take()
             {
                 fade();
             }
             let look = LOOK.min(Duration::from_secs(left.max(1)));
-            match timeout(look, self.judge.states.changed()).await {
+            match timeout(look, self.states.changed()).await {
                 Err(_) => continue,
                 Ok(Ok(())) => {}
                 // The source of identities is gone: the process is ending.
@@ -123,4 +136,9 @@ impl Belief {
         let now = self.clock.now().min(self.peer.not_after);
         self.judge.judge(leaf, rest, self.usage, now)
     }
+}
+
+/// The leaf that we show now.
+fn own(states: &watch::Receiver<State>) -> Option<CertificateDer<'static>> {
+    states.borrow().material().and_then(|material| material.chain().first().cloned())
 }

@@ -27,7 +27,7 @@ mod https;
 /// A directory that runs, and what it is told of agents.
 struct Directory {
     controller: Controller,
-    found: watch::Sender<Found>,
+    found: watch::Sender<Arc<Found>>,
 }
 
 impl Directory {
@@ -44,7 +44,7 @@ impl Directory {
         merge(&mut config, more);
         let config = ControllerConfig::parse("test.yaml", config.to_string().as_bytes(), |_| None);
         let config = config.unwrap_or_else(|error| panic!("{error}"));
-        let (found, receiver) = watch::channel(Found::default());
+        let (found, receiver) = watch::channel(Arc::<Found>::default());
         let mut controller = Controller::directory(&config, receiver, mesh.clock(), 7).unwrap();
         soon("the directory", controller.ready()).await;
         Self { controller, found }
@@ -61,12 +61,12 @@ impl Directory {
     /// Says that an agent is there.
     fn find(&self, name: &str, address: SocketAddr) {
         self.found.send_modify(|found| {
-            found.agents.insert(full(name), vec![Endpoint { address, ready: true }]);
+            Arc::make_mut(found).agents.insert(full(name), vec![Endpoint { address, ready: true }]);
         });
     }
 
     fn lose(&self, name: &str) {
-        self.found.send_modify(|found| drop(found.agents.remove(&full(name))));
+        self.found.send_modify(|found| drop(Arc::make_mut(found).agents.remove(&full(name))));
     }
 }
 
@@ -196,7 +196,7 @@ async fn a_sidecar_lists_agents_that_it_has_never_called_with_what_their_cards_s
     // What follows is told to who watches: the card first, then that the agent is gone.
     soon("the skill", async { while lines.until("updated").await["skills"][0]["id"] != "convert" {} }).await;
     directory.found.send_modify(|found| {
-        for endpoint in found.agents.values_mut().flatten() {
+        for endpoint in Arc::make_mut(found).agents.values_mut().flatten() {
             endpoint.ready = false;
         }
     });

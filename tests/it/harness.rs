@@ -11,6 +11,7 @@ pub(crate) mod dialect;
 pub(crate) mod dns;
 pub(crate) mod http1;
 pub(crate) mod json;
+pub(crate) mod kubernetes;
 pub(crate) mod logs;
 pub(crate) mod mesh;
 pub(crate) mod peer;

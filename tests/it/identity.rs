@@ -158,7 +158,7 @@ async fn nobody_gets_in_without_a_certificate_or_without_tls() {
     plain.closed().await;
 
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(mesh.authority.root().clone()).unwrap();
+    roots.add(mesh.authority.roots()[0].clone()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()

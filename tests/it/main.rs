@@ -43,6 +43,10 @@ mod hop;
 mod identity;
 /// The mesh door, and what peers may ask there.
 mod inbound;
+/// The injector: pods, the webhook, its certificate.
+mod injector;
+/// An identity from the identity service, over the wire.
+mod issuer;
 /// From start to end, and replicas that come and go.
 mod lifecycle;
 /// The own certificate, key and bundles.

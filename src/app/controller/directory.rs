@@ -13,9 +13,9 @@ use tonic::body::Body;
 use tower::ServiceExt as _;
 
 use super::{Gate, Ground, STREAM_WINDOW};
-use crate::app::identity;
-use crate::app::listeners::{Bound, Listeners};
-use crate::app::{Addresses, StartError, assemble};
+use crate::app::identity::{self, Origin};
+use crate::app::listeners::Bound;
+use crate::app::{StartError, assemble};
 use crate::binding::{Edge, grpc};
 use crate::config::PeerMesh;
 use crate::directory::cards::{self, Cards};
@@ -27,12 +27,11 @@ use crate::identity::State;
 use crate::net::budget::Budget;
 use crate::net::http2::Settings;
 use crate::net::peers::Peers;
-use crate::net::serve::Http;
 use crate::proto::mesh::directory_server::DirectoryServer;
 use crate::proto::mesh::{Filter, WatchAgentsRequest};
 use crate::telemetry::{self, Direction};
 use crate::tls::Tls;
-use crate::{card, outbound, task};
+use crate::{card, kube, outbound, task};
 
 /// How long an agent's sidecar, or another directory, may take to be connected to.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -44,12 +43,22 @@ const BUFFERED: usize = 32 << 20;
 const PORT: u16 = 2643;
 
 /// Starts it.
-pub(super) async fn start(_ground: &mut Ground<'_>) -> Result<(), StartError> {
-    Ok(())
+pub(super) fn start(ground: &mut Ground<'_>) -> Result<(), StartError> {
+    let metrics = kube::watch::Metrics::default();
+    metrics.register(&mut ground.registry);
+    let place = kube::watch::Place {
+        mesh: ground.config.mesh.name.clone(),
+        namespace: ground.config.mesh.namespace.clone(),
+        service: ground.config.directory.service.clone(),
+    };
+    let watch = kube::watch::start(&ground.kubernetes, place, ground.seed, metrics);
+    ground.gates.push(Gate { name: "agents", state: watch.state });
+    ground.tasks.push(watch.task);
+    serve(ground, watch.found)
 }
 
 /// Knows and tells the agents that are found.
-pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Found>) -> Result<(), StartError> {
+pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Arc<Found>>) -> Result<(), StartError> {
     let config = ground.config;
     let tls = identity(ground)?;
     let peers = Peers::new(tls.clone(), Settings { connect: CONNECT, stream_window: STREAM_WINDOW });
@@ -64,12 +73,7 @@ pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Found>) -> R
     let service = DirectoryServer::new(service);
     let catalog = Catalog::new(snapshots, &config.mesh.name, &config.directory.zone);
 
-    let mut listeners = Listeners {
-        addresses: Addresses::default(),
-        tasks: Vec::new(),
-        http: Http::new(STREAM_WINDOW),
-        drain: ground.drain.clone(),
-    };
+    let mut listeners = ground.listeners();
     let bound = Bound::to(&config.directory.listen)?;
     ground.doors.extend(bound.addresses.first().map(|address| ("directory", *address)));
     listeners.mutual(bound, tls.clone(), &[b"h2"], &calls, move |mut request: Request<Incoming>, peer| {
@@ -82,7 +86,7 @@ pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Found>) -> R
     });
     let bound = Bound::to(&config.directory.catalog)?;
     ground.doors.extend(bound.addresses.first().map(|address| ("catalog", *address)));
-    listeners.open(bound, tls.open_server(&[b"h2", b"http/1.1"]), &calls, move |request| {
+    listeners.open(bound, tls.open_server(&[b"h2", b"http/1.1"]), move |request| {
         let catalog = catalog.clone();
         async move { catalog.serve(request.map(Body::new)).await }
     });
@@ -94,8 +98,14 @@ pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Found>) -> R
 fn identity(ground: &mut Ground<'_>) -> Result<Tls, StartError> {
     let metrics = crate::identity::Metrics::default();
     metrics.register(&mut ground.registry);
-    let (source, domain) = (&ground.config.identity.source, ground.trust_domain.clone());
-    let (mut states, keeping) = identity::source(source, domain, ground.clock.clone(), metrics)?;
+    let origin = Origin {
+        trust_domain: ground.trust_domain.clone(),
+        nameservers: assemble::nameservers(None),
+        clock: ground.clock.clone(),
+        metrics,
+        seed: ground.seed,
+    };
+    let (mut states, keeping) = identity::source(&ground.config.identity.source, origin)?;
     let tls = Tls::new(states.clone(), ground.clock.clone())
         .map_err(|error| StartError::Config(format!("TLS 1.3 cannot be set up: {error}")))?;
     let (gate, state) = watch::channel(Err("not there yet".to_owned()));
@@ -119,7 +129,7 @@ fn identity(ground: &mut Ground<'_>) -> Result<Tls, StartError> {
 /// Everything that is known: what is found, its cards, and what other directories tell.
 fn knowledge(
     ground: &mut Ground<'_>,
-    found: watch::Receiver<Found>,
+    found: watch::Receiver<Arc<Found>>,
     peers: &Peers,
     metrics: &Metrics,
     calls: &telemetry::Metrics,
@@ -140,7 +150,7 @@ fn knowledge(
 /// Reads the cards of what is found, as any sidecar would call those agents, but without DNS.
 fn read_cards(
     ground: &mut Ground<'_>,
-    found: watch::Receiver<Found>,
+    found: watch::Receiver<Arc<Found>>,
     peers: &Peers,
     metrics: &Metrics,
     calls: &telemetry::Metrics,

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::a2a::{self, Call, Event, Fault, Operation, Params, Reason, Reply};
 use crate::binding::Edge;
+use crate::net::details::sanitize;
 use crate::net::http2::{Answer, Connection, Unanswered};
 use crate::net::{BodyError, describe};
 
@@ -188,7 +189,7 @@ fn concluded(headers: &mut HeaderMap, speaker: Speaker, operation: Operation) ->
         Some(status) if status == "0" => return Ok(true),
         Some(_) => {}
     }
-    status::sanitize(headers);
+    sanitize(headers);
     match Status::from_header_map(headers).filter(|status| status.code() != Code::Ok) {
         Some(failed) => Err(match speaker {
             Speaker::Agent => status::of_agent(&failed, operation),

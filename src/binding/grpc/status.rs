@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 use prost::Message as _;
 use prost_types::Any;
 use tonic::metadata::MetadataMap;
@@ -18,7 +18,6 @@ use crate::a2a::{
 };
 use crate::codec;
 
-const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 /// `ErrorInfo.metadata` of ours: the agent's own code and dialect, the status that it said in gRPC or HTTP, and that nobody
 /// has processed the call.
 const CODE: &str = "code";
@@ -157,18 +156,6 @@ fn of_http(status: StatusCode) -> Code {
     }
 }
 
-/// Takes details out of headers if they are no base64: tonic takes them for granted.
-pub(super) fn sanitize(headers: &mut HeaderMap) {
-    let valid = headers.get(DETAILS).is_none_or(|details| {
-        let details = details.as_bytes();
-        let unpadded = details.strip_suffix(b"==").or_else(|| details.strip_suffix(b"=")).unwrap_or(details);
-        base64_simd::STANDARD_NO_PAD.check(unpadded).is_ok()
-    });
-    if !valid || headers.get_all(DETAILS).iter().count() > 1 {
-        headers.remove(DETAILS);
-    }
-}
-
 /// The details of a status, and the message, which they have in full.
 fn rich(status: &Status) -> pb::Status {
     let mut rich = pb::Status::decode(status.details()).unwrap_or_default();
@@ -276,6 +263,7 @@ fn of_status(code: Code, operation: Operation) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::details::{DETAILS, sanitize};
 
     fn through(fault: &Fault, foreign: bool) -> Fault {
         let mut headers = HeaderMap::new();

@@ -1,13 +1,13 @@
 //! What an authority makes, and what it refuses to make.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use tempfile::TempDir;
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
 use super::*;
 use crate::identity::{
-    Svid, Usage,
+    IssuerRule, Svid, Usage,
     forge::{A, B, NOW, ca_params, domain, id, leaf_params, self_signed},
 };
 
@@ -38,7 +38,7 @@ fn dns_names_stand_beside_the_id() {
     let names = parsed.subject_alternative_name().unwrap().unwrap();
     assert!(names.critical, "the subject is empty");
     assert_eq!(names.value.general_names, [GeneralName::URI(A), GeneralName::DNSName(name)]);
-    for wrong in ["", "a..b", "*.a.test", "a b"] {
+    for wrong in ["", "a..b", "a.*.test", "*", "*a.test", "*.", "a b"] {
         let refused = authority().issue(&id(A), &[wrong], LEAF_LIFETIME, NOW);
         assert!(matches!(refused, Err(AuthorityError::Dns(name)) if name == wrong));
     }
@@ -71,7 +71,7 @@ fn it_comes_back_from_its_files() {
     made.save(dir.path()).unwrap();
     let read = Authority::load(dir.path()).unwrap();
     assert_eq!(read.trust_domain(), made.trust_domain());
-    assert_eq!(read.root(), made.root());
+    assert_eq!(read.roots(), made.roots());
     assert_eq!(read.root_pem(), made.root_pem());
     let issued = read.issue(&id(A), &[], LEAF_LIFETIME, NOW).unwrap();
     assert_eq!(verify(&made, &issued).id, id(A));
@@ -106,6 +106,7 @@ fn files_that_are_no_authority_are_refused() {
     nameless.subject_alt_names.clear();
     put("ca.crt", &self_signed(nameless).pem());
     assert!(matches!(Authority::load(dir.path()), Err(AuthorityError::Unnamed(_))));
+    put("ca.crt", made.root_pem());
     put("ca.key", "no key");
     assert!(matches!(Authority::load(dir.path()), Err(AuthorityError::Unreadable { .. })));
 }

@@ -56,7 +56,7 @@ fn the_three_usual_files_are_an_identity() {
     assert_eq!(material.id, id(A));
     assert_eq!((material.not_before, material.not_after), (NOW - 60, NOW + 3600));
     assert_eq!(material.chain().len(), 1);
-    assert_eq!(material.bundles[&domain("a.test")].roots(), [authority.root().clone()]);
+    assert_eq!(material.bundles[&domain("a.test")].roots(), [authority.roots()[0].clone()]);
     assert_eq!(domains(&material), ["a.test"]);
 }
 
@@ -76,7 +76,7 @@ fn other_domains_have_bundles_of_their_own() {
     put(&dir, "c.test.spiffe-trust-bundle.pem", c.root_pem());
     let material = load_now(&dir).unwrap();
     assert_eq!(domains(&material), ["a.test", "b.test", "c.test"]);
-    assert_eq!(material.bundles[&domain("b.test")].roots(), [b.root().clone()]);
+    assert_eq!(material.bundles[&domain("b.test")].roots(), [b.roots()[0].clone()]);
     cut(&dir, "b.test.trust-bundle.pem");
     assert_eq!(domains(&load_now(&dir).unwrap()), ["a.test", "c.test"]);
 }
@@ -89,7 +89,7 @@ fn the_newest_name_of_a_bundle_wins_and_the_others_are_not_added_to_it() {
     for (authority, suffix) in many.iter().zip(suffixes) {
         put(&dir, &format!("b.test{suffix}"), authority.root_pem());
         let material = load_now(&dir).unwrap();
-        assert_eq!(material.bundles[&domain("b.test")].roots(), [authority.root().clone()], "{suffix}");
+        assert_eq!(material.bundles[&domain("b.test")].roots(), [authority.roots()[0].clone()], "{suffix}");
     }
 }
 

@@ -21,7 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{LoadError, material, set::Set};
 use crate::{
-    identity::{Clock, Material, Metrics, State, TrustDomain, date},
+    identity::{Clock, Material, Metrics, Publisher, State, TrustDomain},
     task,
 };
 
@@ -45,7 +45,7 @@ pub fn watch(
 
 /// Starts the task, with or without an eye on the directory.
 fn start(keeper: Keeper, eye: Option<Eye>) -> (channel::Receiver<State>, AbortOnDropHandle<()>) {
-    let states = keeper.states.subscribe();
+    let states = keeper.publisher.subscribe();
     (states, task::spawn(keeper.run(eye)))
 }
 
@@ -54,12 +54,9 @@ struct Keeper {
     dir: PathBuf,
     domain: TrustDomain,
     clock: Clock,
-    metrics: Metrics,
-    states: channel::Sender<State>,
+    publisher: Publisher,
     /// The fingerprint of the files that were published last.
     published: Option<[u8; 32]>,
-    /// What was wrong the last time, so that the log says it once.
-    complaint: Option<String>,
 }
 
 /// What one reading brings.
@@ -67,8 +64,8 @@ type Reading = Result<([u8; 32], Material), LoadError>;
 
 impl Keeper {
     fn new(dir: PathBuf, domain: TrustDomain, clock: Clock, metrics: Metrics) -> Self {
-        let states = channel::Sender::new(State::Missing(format!("{} has not been read yet", dir.display())));
-        Self { dir, domain, clock, metrics, states, published: None, complaint: None }
+        let publisher = Publisher::new(format!("{} has not been read yet", dir.display()), metrics);
+        Self { dir, domain, clock, publisher, published: None }
     }
 
     async fn run(mut self, mut eye: Option<Eye>) {
@@ -101,52 +98,13 @@ impl Keeper {
     /// Publishes what was read, if it is new and good.
     fn take(&mut self, reading: Reading) {
         match reading {
-            Ok((digest, _)) if self.published == Some(digest) => self.complaint = None,
+            Ok((digest, _)) if self.published == Some(digest) => self.publisher.content(),
             Ok((digest, material)) => {
                 self.published = Some(digest);
-                self.complaint = None;
-                self.publish(material);
+                self.publisher.publish(material);
             }
-            Err(error) => self.refuse(&error),
+            Err(error) => self.publisher.refuse(error.to_string()),
         }
-    }
-
-    fn publish(&self, mut material: Material) {
-        let before = self.states.borrow().material().map_or(0, |material| material.generation);
-        material.generation = before + 1;
-        self.metrics.published(&material);
-        tracing::info!(
-            id = %material.id,
-            expires = date(material.not_after),
-            bundles = ?material.bundles,
-            generation = material.generation,
-            "Identity loaded"
-        );
-        self.states.send_replace(State::Loaded(Arc::new(material)));
-    }
-
-    /// Keeps what there is. A first identity that is not there yet is said to be missing, with the reason.
-    fn refuse(&mut self, error: &LoadError) {
-        self.metrics.failed();
-        let reason = error.to_string();
-        let again = self.complaint.as_ref() == Some(&reason);
-        let current = self.states.borrow().material().map(Arc::clone);
-        match current {
-            _ if again => tracing::debug!(reason, "Identity still not loaded"),
-            Some(material) => {
-                let expires = date(material.not_after);
-                tracing::warn!(reason, expires, "Identity not reloaded, the old one stays in use");
-            }
-            None => tracing::warn!(reason, "Identity not loaded"),
-        }
-        self.states.send_if_modified(|state| match state {
-            State::Missing(old) if *old != reason => {
-                old.clone_from(&reason);
-                true
-            }
-            _ => false,
-        });
-        self.complaint = Some(reason);
     }
 }
 

@@ -121,9 +121,13 @@ impl Mesh {
 
     /// The same, whether there is an identity or not.
     pub(crate) fn start(&self, account: &str, more: Value) -> Sidecar {
-        let config = self.config(account, more).to_string();
-        let config =
-            Config::parse("test.yaml", config.as_bytes(), |_| None).unwrap_or_else(|error| panic!("{error}"));
+        self.start_as(&self.config(account, more))
+    }
+
+    /// A sidecar with exactly that configuration.
+    pub(crate) fn start_as(&self, config: &Value) -> Sidecar {
+        let config = Config::parse("test.yaml", config.to_string().as_bytes(), |_| None);
+        let config = config.unwrap_or_else(|error| panic!("{error}"));
         let app = App::start(&config, self.clock(), 7).unwrap();
         Sidecar {
             outbound: app.addresses.outbound[0],

@@ -147,7 +147,7 @@ fn half_a_set_is_never_published() {
     let (first, next) = (bench.issue(), bench.issue());
     first.save(bench.dir.path()).unwrap();
     bench.read_into(&mut keeper);
-    let states = keeper.states.subscribe();
+    let states = keeper.publisher.subscribe();
     fs::write(bench.dir.path().join("tls.key"), next.key_pem()).unwrap();
     bench.read_into(&mut keeper);
     assert!(!states.has_changed().unwrap(), "the old material stays");
@@ -169,7 +169,7 @@ fn the_same_files_are_published_once() {
     let mut keeper = bench.keeper();
     bench.issue().save(bench.dir.path()).unwrap();
     bench.read_into(&mut keeper);
-    let states = keeper.states.subscribe();
+    let states = keeper.publisher.subscribe();
     bench.read_into(&mut keeper);
     assert!(!states.has_changed().unwrap());
     assert_eq!(states.borrow().material().unwrap().generation, 1);
@@ -183,7 +183,7 @@ fn the_old_identity_outlives_its_files() {
     bench.read_into(&mut keeper);
     fs::remove_file(bench.dir.path().join("tls.crt")).unwrap();
     bench.read_into(&mut keeper);
-    assert!(keeper.states.borrow().material().is_some());
+    assert!(keeper.publisher.material().is_some());
 }
 
 #[test]

@@ -95,6 +95,7 @@ async fn agents_are_found_through_dnsmasq() {
         port: 2643,
         nameservers: Source::Listed(vec![address]),
         meshes: HashMap::new(),
+        directory: None,
         fixed: HashMap::new(),
         bounds: Bounds::default(),
     };

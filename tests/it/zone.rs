@@ -17,12 +17,10 @@ use hickory_server::proto::{
     rr::{Name as Domain, RData, RecordType},
 };
 use prometheus_client::registry::Registry;
-use tokio::{
-    net::UdpSocket,
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::{net::UdpSocket, sync::watch, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::harness::eventually;
 
 /// As sidecars ask, and as the directory is found where nobody else is.
 mod sidecar;
@@ -201,17 +199,12 @@ async fn nothing_is_denied_before_the_cluster_was_read_and_changes_are_seen_at_o
     assert_eq!(directory.ask(SRV, RecordType::SRV).await.response_code, ResponseCode::ServFail);
     for count in [0, 1, 3, 2] {
         directory.snapshots.send_replace(Arc::new(snapshot(&[("currency", count)])));
-        let seen = async {
-            loop {
-                let answer = directory.ask(SRV, RecordType::SRV).await;
-                if answer.response_code == ResponseCode::NoError && answer.answers.len() == usize::from(count)
-                {
-                    return;
-                }
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(PATIENCE, seen).await.unwrap();
+        eventually("the change", async || {
+            let answer = directory.ask(SRV, RecordType::SRV).await;
+            let told = answer.response_code == ResponseCode::NoError;
+            (told && answer.answers.len() == usize::from(count)).then_some(())
+        })
+        .await;
     }
 }
 
@@ -225,12 +218,7 @@ async fn the_serial_number_grows_with_every_change() {
     };
     assert_eq!(serial().await, 1_800_000_000);
     directory.snapshots.send_replace(Arc::new(snapshot(&[("currency", 2)])));
-    let grown = async {
-        while serial().await != 1_800_000_001 {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, grown).await.unwrap();
+    eventually("the next number", async || (serial().await == 1_800_000_001).then_some(())).await;
 }
 
 #[tokio::test]

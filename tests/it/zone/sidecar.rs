@@ -3,10 +3,16 @@
 use std::collections::HashMap;
 
 use dragoman::discovery::{self, Bounds, Config, Discovery, Freshness, Remote, Source, Unresolved};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::*;
-use crate::harness::dns::{self, Mood, host, srv};
+use crate::harness::{
+    self,
+    agent::message,
+    dns::{self, Mood, host, srv},
+    mesh::{Mesh, beside},
+};
 
 const CLUSTER_SRV: &str = "_a2a._tcp.currency.travel.svc.cluster.local.";
 
@@ -135,4 +141,29 @@ async fn a_directory_that_fails_takes_nothing_away() {
     let endpoints =
         timeout(PATIENCE, endpoints.wait_for(|known| stale(&known.freshness))).await.unwrap().unwrap();
     assert_eq!(endpoints.addresses.len(), 1, "the cluster denies it, as it always did");
+}
+
+#[tokio::test]
+async fn a_call_reaches_an_agent_that_only_the_directory_knows() {
+    let mesh = Mesh::new();
+    let agent = harness::agent::Agent::start().await;
+    let callee = mesh.sidecar("currency", beside("currency", &agent.url())).await;
+    let _agent = agent.always(|_| message("reached"));
+    let name = Name::parse(&mesh.agent("currency"), &home()).unwrap();
+    let endpoints = vec![Endpoint { address: callee.inbound(), ready: true }];
+    let agent = Agent { name: name.clone(), endpoints, card: None, card_error: None };
+    let directory = Directory::start(Snapshot {
+        agents: BTreeMap::from([(name, Arc::new(agent))]),
+        addresses: Vec::new(),
+    })
+    .await;
+    let cluster = dns::Dns::start().await;
+    let discovery = json!({
+        "nameservers": [cluster.address.to_string()],
+        "directory": {"nameservers": [directory.address.to_string()]},
+    });
+    let caller = mesh.sidecar("planner", json!({"discovery": discovery})).await;
+    let params = r#"{"message":{"messageId":"m","role":"ROLE_USER","parts":[{"text":"x"}]}}"#;
+    let answer = caller.call("currency", "SendMessage", params).await;
+    assert!(answer.result().contains("reached"));
 }

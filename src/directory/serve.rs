@@ -10,6 +10,7 @@ mod metrics;
 mod sockets;
 mod stream;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,6 @@ use arc_swap::ArcSwap;
 use rand::{SeedableRng as _, rngs::SmallRng};
 use tokio::net::UdpSocket;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinError;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -70,7 +70,7 @@ impl Dns {
     ///
     /// # Errors
     /// If the process is ending.
-    pub async fn start(mut self, sockets: Sockets) -> Result<Vec<AbortOnDropHandle<()>>, JoinError> {
+    pub async fn start(mut self, sockets: Sockets) -> io::Result<Vec<AbortOnDropHandle<()>>> {
         let serial = serial(&self.clock);
         let zone = Arc::new(ArcSwap::from(build(&mut self.snapshots, &self.settings, serial).await?));
         let desk = Desk { zone: Arc::clone(&zone), drain: self.drain, metrics: self.metrics };
@@ -145,10 +145,10 @@ async fn build(
     snapshots: &mut watch::Receiver<Arc<Snapshot>>,
     settings: &Settings,
     serial: u32,
-) -> Result<Arc<Zone>, JoinError> {
+) -> io::Result<Arc<Zone>> {
     let snapshot = Arc::clone(&snapshots.borrow_and_update());
     let settings = settings.clone();
-    tokio::task::spawn_blocking(move || Arc::new(Zone::new(&snapshot, settings, serial))).await
+    Ok(tokio::task::spawn_blocking(move || Arc::new(Zone::new(&snapshot, settings, serial))).await?)
 }
 
 /// Seconds, of which DNS keeps the lower half (RFC 1982).

@@ -4,6 +4,7 @@
 //! configuration.
 
 mod certs;
+mod check;
 mod client;
 pub mod controller;
 mod demo;
@@ -41,6 +42,8 @@ enum Command {
     Card(Card),
     /// Send a text to an agent
     Send(Send),
+    /// Say what is wrong with a sidecar, and with agents as it reaches them, and what to do next
+    Check(Check),
     /// Check a configuration, or print its JSON Schema
     Config {
         #[command(subcommand)]
@@ -90,6 +93,17 @@ struct Running {
 struct Card {
     /// agent, agent.namespace or agent.namespace.mesh
     name: String,
+    #[command(flatten)]
+    running: Running,
+}
+
+#[derive(Args, Debug)]
+struct Check {
+    /// The agents to look at: agent, agent.namespace or agent.namespace.mesh
+    names: Vec<String>,
+    /// The configuration to look at if no sidecar runs
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     running: Running,
 }
@@ -212,6 +226,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&args),
         Command::Card(args) => client::card(&args),
         Command::Send(args) => client::send(&args),
+        Command::Check(args) => check::run(&args),
         Command::Config { command } => configuration(command),
         Command::Certs { command } => certs::run(command),
         Command::Completions { shell } => {

@@ -9,6 +9,6 @@ mod route;
 mod tenant;
 
 pub use address::{Address, Hosts, NoAddress};
-pub use door::Door;
+pub use door::{Check, Door};
 pub use expected::Expected;
 pub use mesh::Mesh;

@@ -136,7 +136,9 @@ fn url(running: &Running, name: &str, below: &str) -> Result<Uri, Failure> {
     url.parse().map_err(|error| Failure::usage(format!("{url}: {error}")))
 }
 
-async fn send_request(request: http::Result<Request<Body>>) -> Result<http::Response<Body>, Failure> {
+pub(super) async fn send_request(
+    request: http::Result<Request<Body>>,
+) -> Result<http::Response<Body>, Failure> {
     let request = request.map_err(Failure::usage)?;
     let url = request.uri().clone();
     let response = http1::Client::new(CONNECT).request(request).await;
@@ -149,17 +151,17 @@ async fn send_request(request: http::Result<Request<Body>>) -> Result<http::Resp
     Ok(response.map(Body::new))
 }
 
-async fn whole(response: http::Response<Body>) -> Result<Bytes, Failure> {
+pub(super) async fn whole(response: http::Response<Body>) -> Result<Bytes, Failure> {
     collect(response.into_body(), ANSWER_MAX).await.map_err(Failure::operation)
 }
 
-fn parse(body: &[u8]) -> Result<Value, Failure> {
+pub(super) fn parse(body: &[u8]) -> Result<Value, Failure> {
     serde_json::from_slice(body)
         .map_err(|error| Failure::operation(format!("the answer is no JSON: {error}")))
 }
 
 /// What the sidecar's own HTTP errors say.
-fn refused(status: StatusCode, body: &[u8]) -> Failure {
+pub(super) fn refused(status: StatusCode, body: &[u8]) -> Failure {
     let error: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = error["error"]["message"].as_str().unwrap_or("no reason given");
     Failure::operation(format!("HTTP {status}: {message}"))

@@ -5,6 +5,19 @@
 {{- if and (has "directory" .deployment.roles) (dig "identity" "issuer" nil .config) }}true{{ end -}}
 {{- end -}}
 
+{{- /* A changed configuration makes new pods. */ -}}
+{{- define "dragoman.podAnnotations" -}}
+{{- $annotations := dict "kubectl.kubernetes.io/default-container" "controller"
+    "checksum/controller" (include "dragoman.controllerYaml" . | sha256sum) -}}
+{{- if has "injector" .deployment.roles -}}
+{{- $_ := set $annotations "checksum/container" (include "dragoman.containerYaml" .root | sha256sum) -}}
+{{- $_ := set $annotations "checksum/sidecar" (include "dragoman.sidecarYaml" .root | sha256sum) -}}
+{{- end -}}
+{{- include "dragoman.merge" (dict "into" $annotations "over" .root.Values.commonAnnotations) -}}
+{{- include "dragoman.merge" (dict "into" $annotations "over" .root.Values.controller.podAnnotations) -}}
+{{- toYaml $annotations -}}
+{{- end -}}
+
 {{- define "dragoman.pod" -}}
 {{- $controller := .root.Values.controller -}}
 serviceAccountName: {{ .deployment.name }}
@@ -145,7 +158,7 @@ volumeMounts:
 {{- $certificate := .root.Values.injector.certificate -}}
 {{- if has "injector" .deployment.roles -}}
 {{- if eq $certificate.source "existingSecret" -}}
-{{- $certificate.existingSecret | default (fail "injector.certificate.source is existingSecret: injector.certificate.existingSecret says which") -}}
+{{- $certificate.existingSecret | required "injector.certificate.source is existingSecret: injector.certificate.existingSecret says which" -}}
 {{- else if eq $certificate.source "certManager" -}}
 dragoman-injector-tls
 {{- end -}}

@@ -29,12 +29,13 @@ Merges the map "over" into the map "into", level by level. Helm's own merge func
 {{- end -}}
 
 {{- /*
-The container. Takes sidecar (values), image and pullPolicy, config (its configuration), and mounts (a list).
+The container. Takes sidecar (values), image and pullPolicy, config (its configuration), issued (whether the identity service
+gives it its certificate), and mounts (a list).
 */ -}}
 {{- define "dragoman.sidecar" -}}
 {{- $inbound := include "dragoman.port" (dict "listen" (dig "inbound" "listen" "[::]:2643" .config)) -}}
 {{- $admin := include "dragoman.port" (dict "listen" (dig "admin" "listen" "[::]:2690" .config)) -}}
-{{- $written := fromYaml (include "dragoman.sidecar.written" (dict "inbound" $inbound "admin" $admin)) -}}
+{{- $written := fromYaml (include "dragoman.sidecar.written" (dict "inbound" $inbound "admin" $admin "with" .)) -}}
 {{- $_ := set $written "image" .image -}}
 {{- $_ := set $written "imagePullPolicy" .pullPolicy -}}
 {{- include "dragoman.merge" (dict "into" $written.securityContext "over" .sidecar.securityContext) -}}
@@ -51,7 +52,9 @@ args: [sidecar, --config, /var/run/dragoman/config.yaml]
 # A native sidecar: it is there before the agent starts and ends after it, and a Job can complete.
 restartPolicy: Always
 ports:
+  {{- if .with.config.agents }}
   - {name: a2a, containerPort: {{ .inbound }}}
+  {{- end }}
   - {name: dragoman-admin, containerPort: {{ .admin }}}
 startupProbe:
   httpGet: {path: /startupz, port: {{ .admin }}}
@@ -70,7 +73,9 @@ securityContext:
 terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
   - {name: dragoman, mountPath: /var/run/dragoman, readOnly: true}
+  {{- if .with.issued }}
   - {name: dragoman-state, mountPath: /var/lib/dragoman}
+  {{- end }}
 {{- end -}}
 
 {{- /* The token that is shown to the identity service, as a source of a projected volume. Takes audience. */ -}}

@@ -1,8 +1,8 @@
 {{- /* What each role may do: in all namespaces (cluster), and in its own (own). Every template here takes root and config. */ -}}
 
-{{- /* An object that is written by name. Nobody can be allowed to create by name. */ -}}
+{{- /* An object that is kept under its name. Nobody can be allowed to create by name. Takes resource, name and write (verbs). */ -}}
 {{- define "dragoman.rbac.keeps" -}}
-- {apiGroups: [""], resources: [{{ .resource }}], resourceNames: [{{ .name }}], verbs: [get, list, watch, update, patch]}
+- {apiGroups: [""], resources: [{{ .resource }}], resourceNames: [{{ .name }}], verbs: [get, list, watch, {{ .write }}]}
 - {apiGroups: [""], resources: [{{ .resource }}], verbs: [create]}
 {{- end -}}
 
@@ -14,8 +14,8 @@
 {{- end -}}
 
 {{- define "dragoman.rbac.identity.own" -}}
-{{- include "dragoman.rbac.keeps" (dict "resource" "secrets" "name" .config.issuer.secret) }}
-{{ include "dragoman.rbac.keeps" (dict "resource" "configmaps" "name" .config.issuer.bundle) }}
+{{- include "dragoman.rbac.keeps" (dict "resource" "secrets" "name" .config.issuer.secret "write" "update") }}
+{{ include "dragoman.rbac.keeps" (dict "resource" "configmaps" "name" .config.issuer.bundle "write" "patch") }}
 {{- end -}}
 
 {{- define "dragoman.rbac.injector.cluster" -}}
@@ -31,13 +31,13 @@
 - apiGroups: [admissionregistration.k8s.io]
   resources: [mutatingwebhookconfigurations]
   resourceNames: [{{ .config.injector.webhook }}]
-  verbs: [get, patch]
+  verbs: [get, list, watch, patch]
 {{- end }}
 {{- end -}}
 
 {{- define "dragoman.rbac.injector.own" -}}
 {{- with .config.injector.secret }}
-{{- include "dragoman.rbac.keeps" (dict "resource" "secrets" "name" .) }}
+{{- include "dragoman.rbac.keeps" (dict "resource" "secrets" "name" . "write" "update") }}
 {{ end }}
 {{- /* The roots that sidecars begin with. */ -}}
 - {apiGroups: [""], resources: [configmaps], resourceNames: [{{ .config.issuer.bundle }}], verbs: [get, list, watch]}

@@ -76,7 +76,8 @@ annotations:
 {{- $sources = list (dict "secret" (dict "name" $name)) -}}
 {{- else if eq $identity.source "podCertificate" -}}
 {{- $signer := $identity.podCertificate.signerName | required "identity.source is podCertificate: identity.podCertificate.signerName says whose" -}}
-{{- $bundle := $identity.podCertificate.clusterTrustBundle | required "identity.source is podCertificate: identity.podCertificate.clusterTrustBundle has the roots" -}}
+{{- $bundle := $identity.podCertificate.clusterTrustBundle -}}
+{{- if not $bundle }}{{ fail "identity.source is podCertificate: identity.podCertificate.clusterTrustBundle has the roots" }}{{ end -}}
 {{- $sources = list
     (dict "podCertificate" (dict "signerName" $signer "keyType" $identity.podCertificate.keyType
       "maxExpirationSeconds" $identity.podCertificate.maxExpirationSeconds

@@ -114,10 +114,11 @@ class Server(unittest.TestCase):
         everywhere, own = "--all-namespaces", "--namespace=dragoman-system"
         table = [
             ("create", "tokenreviews.authentication.k8s.io", everywhere, {"identity"}),
-            ("watch", "endpointslices.discovery.k8s.io", everywhere, {"identity", "directory"}),
+            ("watch", "endpointslices.discovery.k8s.io", everywhere, {"directory"}),
+            ("list", "endpointslices.discovery.k8s.io", everywhere, {"identity", "directory"}),
             ("update", "secrets/dragoman-issuer", own, {"identity"}),
             ("get", "secrets/dragoman-issuer", own, {"identity"}),
-            ("patch", "configmaps/dragoman-trust-bundle", own, {"identity"}),
+            ("update", "configmaps/dragoman-trust-bundle", own, {"identity"}),
             ("watch", "configmaps/dragoman-trust-bundle", own, {"identity", "injector"}),
             ("update", "secrets/dragoman-injector-tls", own, {"injector"}),
             ("create", "secrets", own, {"identity", "injector"}),

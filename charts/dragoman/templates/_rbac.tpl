@@ -1,8 +1,8 @@
 {{- /* What each role may do: in all namespaces (cluster), and in its own (own). Every template here takes root and config. */ -}}
 
-{{- /* An object that is kept under its name. Nobody can be allowed to create by name. Takes resource, name and write (verbs). */ -}}
+{{- /* An object that is kept under its name. Nobody can be allowed to create by name. Takes resource and name. */ -}}
 {{- define "dragoman.rbac.keeps" -}}
-- {apiGroups: [""], resources: [{{ .resource }}], resourceNames: [{{ .name }}], verbs: [get, list, watch, {{ .write }}]}
+- {apiGroups: [""], resources: [{{ .resource }}], resourceNames: [{{ .name }}], verbs: [get, list, watch, update]}
 - {apiGroups: [""], resources: [{{ .resource }}], verbs: [create]}
 {{- end -}}
 
@@ -10,12 +10,12 @@
 # Whose token is it?
 - {apiGroups: [authentication.k8s.io], resources: [tokenreviews], verbs: [create]}
 # Which DNS names are this pod's?
-- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
+- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list]}
 {{- end -}}
 
 {{- define "dragoman.rbac.identity.own" -}}
-{{- include "dragoman.rbac.keeps" (dict "resource" "secrets" "name" .config.issuer.secret "write" "update") }}
-{{ include "dragoman.rbac.keeps" (dict "resource" "configmaps" "name" .config.issuer.bundle "write" "patch") }}
+{{- include "dragoman.rbac.keeps" (dict "resource" "secrets" "name" .config.issuer.secret) }}
+{{ include "dragoman.rbac.keeps" (dict "resource" "configmaps" "name" .config.issuer.bundle) }}
 {{- end -}}
 
 {{- define "dragoman.rbac.injector.cluster" -}}
@@ -37,7 +37,7 @@
 
 {{- define "dragoman.rbac.injector.own" -}}
 {{- with .config.injector.secret }}
-{{- include "dragoman.rbac.keeps" (dict "resource" "secrets" "name" . "write" "update") }}
+{{- include "dragoman.rbac.keeps" (dict "resource" "secrets" "name" .) }}
 {{ end }}
 {{- /* The roots that sidecars begin with. */ -}}
 - {apiGroups: [""], resources: [configmaps], resourceNames: [{{ .config.issuer.bundle }}], verbs: [get, list, watch]}

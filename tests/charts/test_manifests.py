@@ -282,6 +282,31 @@ class Rights(unittest.TestCase):
                 self.assertLessEqual({subject["name"] for subject in binding["subjects"]}, accounts)
 
 
+class Network(unittest.TestCase):
+    def egress(self, case, name):
+        [policy] = [each for each in charts.kind(charts.case_objects("dragoman", case), "NetworkPolicy") if each["metadata"]["name"] == name]
+        return {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+
+    def test_the_directory_reaches_agents_and_other_directories_and_nobody_else_does(self):
+        self.assertEqual(self.egress("meshes", "dragoman-controller"), {53, 443, 6443, 2643, 2644, 2646})
+        self.assertEqual(self.egress("separate", "dragoman-directory"), {53, 443, 6443, 2643, 2644})
+        self.assertEqual(self.egress("separate", "dragoman-identity"), {53, 443, 6443})
+
+    def test_doors_that_are_moved_take_everything_along(self):
+        objects = charts.case_objects("dragoman", "moved")
+        [policy] = charts.kind(objects, "NetworkPolicy")
+        open_ = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
+        self.assertEqual(open_, {3644, 3645, 3646, 3647, 3653, 3690})
+        [spec] = [spec for what, _, spec in charts.pods(objects) if what == "Deployment dragoman-controller"]
+        self.assertEqual({port["containerPort"] for port in spec["containers"][0]["ports"]}, open_)
+        [config] = charts.kind(objects, "ConfigMap")
+        controller = yaml.safe_load(config["data"]["controller.yaml"])
+        self.assertEqual(controller["identity"]["issuer"]["url"], "https://127.0.0.1:3644")
+        # Those who ask come by the Service, which stays.
+        sidecar = yaml.safe_load(config["data"]["sidecar.yaml"])
+        self.assertEqual(sidecar["identity"]["issuer"]["url"], "https://dragoman-identity.dragoman-system.svc.cluster.local:2644")
+
+
 class Upgrade(unittest.TestCase):
     """What an API server does not let anybody change, as the first version had it. A change here breaks upgrades."""
 

@@ -98,7 +98,7 @@ class Told(unittest.TestCase):
     """What the chart tells the injector."""
 
     def container(self, case):
-        [config] = [each for each in charts.kind(charts.case_objects("dragoman", case), "ConfigMap") if "container.yaml" in each["data"]]
+        [config] = [each for each in charts.kind(charts.case_objects("dragoman", case), "ConfigMap") if "container.yaml" in each.get("data", {})]
         return yaml.safe_load(config["data"]["container.yaml"])
 
     def test_who_runs_it_is_said_or_left_to_the_cluster(self):

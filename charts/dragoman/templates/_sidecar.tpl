@@ -11,7 +11,7 @@ A sidecar as the injector writes it. This file is the same in charts/dragoman an
 {{- define "dragoman.port" -}}
 {{- $listen := .listen -}}
 {{- if kindIs "slice" $listen }}{{ $listen = first $listen }}{{ end -}}
-{{- regexFind "[0-9]+$" $listen | required (printf "the address %q has no port" $listen) -}}
+{{- regexFind ":[0-9]+$" $listen | trimPrefix ":" | required (printf "the address %q has no port" $listen) -}}
 {{- end -}}
 
 {{- /*

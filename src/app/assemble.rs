@@ -80,7 +80,6 @@ impl Parts {
         if !config.agents.is_empty() {
             let bound = Bound::to(&config.inbound.listen)?;
             let door = Arc::new(self.inbound(config, &edges, &bound.addresses)?);
-            let tls = tls.server(&[b"h2", b"http/1.1"]);
             listeners.inbound(bound, &door, tls, &edges.metrics);
         }
         let subject =

@@ -10,7 +10,6 @@ use futures_util::FutureExt as _;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -23,13 +22,12 @@ use crate::a2a::{Fault, Name, Reason};
 use crate::admin::{Admin, answer};
 use crate::config::Listen;
 use crate::drain::{Drain, Stage};
-use crate::identity::SpiffeId;
 use crate::net::describe;
-use crate::net::serve::Http;
+use crate::net::serve::{Accepted, Http};
 use crate::net::{listen, local};
 use crate::task;
 use crate::telemetry::{Direction, Metrics};
-use crate::tls::{self, Refusal};
+use crate::tls::{Belief, Refusal, Tls};
 use crate::{inbound, outbound};
 
 /// How long a peer may take for its TLS handshake, and how many may be at it.
@@ -77,24 +75,19 @@ impl Listeners {
                     let service = service_fn(move |request: Request<Incoming>| {
                         Arc::clone(&door).serve(request, only.clone()).map(Ok::<_, Infallible>).boxed()
                     });
-                    std::future::ready(Some((stream, service)))
+                    std::future::ready(Some(Accepted::new(stream, service)))
                 });
             self.tasks.push(task::spawn(serve));
         }
     }
 
     /// The mesh door.
-    pub(super) fn inbound(
-        &mut self,
-        bound: Bound,
-        door: &Arc<inbound::Door>,
-        tls: Arc<ServerConfig>,
-        metrics: &Metrics,
-    ) {
+    pub(super) fn inbound(&mut self, bound: Bound, door: &Arc<inbound::Door>, tls: Tls, metrics: &Metrics) {
         let Bound { listeners, addresses } = bound;
         self.addresses.inbound = addresses;
         let gate = Gate {
-            acceptor: TlsAcceptor::from(tls),
+            acceptor: TlsAcceptor::from(tls.server(&[b"h2", b"http/1.1"])),
+            tls,
             turns: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             metrics: metrics.clone(),
         };
@@ -106,12 +99,13 @@ impl Listeners {
                 self.http.clone().serve(listener, self.drain.clone(), last, move |stream: TcpStream| {
                     let (door, gate) = (Arc::clone(&door), gate.clone());
                     async move {
-                        let (stream, peer) = gate.admit(stream).await?;
+                        let (io, belief) = gate.admit(stream).await?;
+                        let peer = belief.peer().id.clone();
                         // HTTP/2 moves it into a task of its own, which is cheaper in a box.
                         let service = service_fn(move |request: Request<Incoming>| {
                             Arc::clone(&door).serve(request, peer.clone()).map(Ok::<_, Infallible>).boxed()
                         });
-                        Some((stream, service))
+                        Some(Accepted { io, service, peer: Some(belief) })
                     }
                 });
             self.tasks.push(task::spawn(serve));
@@ -135,7 +129,7 @@ impl Listeners {
                             async move { Ok::<_, Infallible>(served.await) }
                         })
                     });
-                    std::future::ready(service.map(|service| (stream, service)))
+                    std::future::ready(service.map(|service| Accepted::new(stream, service)))
                 });
             self.tasks.push(task::spawn(serve));
         }
@@ -146,12 +140,13 @@ impl Listeners {
 #[derive(Clone)]
 struct Gate {
     acceptor: TlsAcceptor,
+    tls: Tls,
     turns: Arc<Semaphore>,
     metrics: Metrics,
 }
 
 impl Gate {
-    async fn admit(&self, stream: TcpStream) -> Option<(TlsStream<TcpStream>, SpiffeId)> {
+    async fn admit(&self, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Belief)> {
         let address = stream.peer_addr().ok();
         let _turn = self.turns.acquire().await.ok()?;
         let accepted = match timeout(HANDSHAKE, self.acceptor.accept(stream)).await {
@@ -159,8 +154,8 @@ impl Gate {
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long")),
         };
         let admitted = accepted.map_err(|error| (Refusal::of(&error), describe(&error))).and_then(|stream| {
-            let peer = tls::peer(stream.get_ref().1.peer_certificates());
-            peer.map(|peer| (stream, peer.id)).map_err(|refusal| (Some(refusal), String::new()))
+            let peer = self.tls.client_of(stream.get_ref().1);
+            peer.map(|peer| (stream, peer)).map_err(|refusal| (Some(refusal), String::new()))
         });
         match admitted {
             Ok(admitted) => Some(admitted),

@@ -71,10 +71,11 @@ async fn connect(
     expected: Pattern,
 ) -> Result<Connection, Unreachable> {
     let (name, address) = (key.name.authority(), key.address);
-    let io = timeout(settings.connect, handshake(&tls, address, &name, expected))
+    let io = timeout(settings.connect, handshake(&tls, address, &name, expected.clone()))
         .await
         .map_err(|_| silent(address, "no answer in time"))??;
     let authority: Authority = name.try_into().map_err(|error: uri::InvalidUri| silent(address, error))?;
+    let peer = tls.server_of(io.get_ref().1, expected).map_err(Unreachable::Refused)?;
     let (io, heard) = LastWords::new(io);
     let manner =
         Manner { scheme: Scheme::HTTPS, authority, stream_window: settings.stream_window, pings: true };
@@ -83,7 +84,7 @@ async fn connect(
         let heard = heard.get().map(|error| error as _);
         heard.or(ended).map(|error| unreachable(address, error))
     };
-    Connection::over(io, manner, explain).await.map_err(|error| unreachable(address, &error))
+    Connection::over(io, manner, Some(peer), explain).await.map_err(|error| unreachable(address, &error))
 }
 
 async fn handshake(

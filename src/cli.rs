@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 success, 1 the operation failed, 64 usage or
 //! configuration.
 
+mod agents;
 mod certs;
 mod check;
 mod client;
@@ -38,6 +39,8 @@ enum Command {
     Sidecar(Sidecar),
     /// See two agents in two meshes talk, on this machine alone
     Demo(Demo),
+    /// List agents: those of this namespace, or others
+    Agents(Agents),
     /// Show an agent's card
     Card(Card),
     /// Send a text to an agent
@@ -87,6 +90,27 @@ struct Running {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args, Debug)]
+struct Agents {
+    /// Those of this namespace
+    #[arg(long, value_name = "NS", conflicts_with = "all")]
+    namespace: Option<String>,
+    /// Those of every namespace and mesh
+    #[arg(long)]
+    all: bool,
+    /// Only those whose name or skills have all these words in them
+    #[arg(long, value_name = "WORDS")]
+    skill: Option<String>,
+    /// Only those of this mesh
+    #[arg(long, value_name = "M")]
+    mesh: Option<String>,
+    /// Go on, and tell each change
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    running: Running,
 }
 
 #[derive(Args, Debug)]
@@ -224,6 +248,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Sidecar(args) => sidecar::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Agents(args) => agents::list(&args),
         Command::Card(args) => client::card(&args),
         Command::Send(args) => client::send(&args),
         Command::Check(args) => check::run(&args),
@@ -266,6 +291,11 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Tells something beside the result. Who does not hear it still has the result.
+fn note(text: &str) {
+    drop(writeln!(io::stderr(), "dragoman: {text}"));
 }
 
 /// A runtime for commands that wait for one thing.

@@ -45,7 +45,7 @@ pub use self::{
     },
     discovery::{Directory as DirectoryClient, Discovery},
     doors::{Admin, Inbound, Outbound},
-    identity::{Identity, Source},
+    identity::{CONTROLLER, Identity, Source},
     limits::{Cards, Limits},
     listen::Listen,
     log::Log,
@@ -136,7 +136,7 @@ impl Config {
 
     /// The SPIFFE ID of the controller of a trust domain, as a pattern, unless somebody says otherwise.
     fn controller_id(trust_domain: &str) -> String {
-        identity::CONTROLLER.replace("{trustDomain}", trust_domain)
+        CONTROLLER.replace("{trustDomain}", trust_domain)
     }
 
     /// Every section is looked at before any of them is given up.

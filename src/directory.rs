@@ -16,6 +16,21 @@ use std::{
 
 use bytes::Bytes;
 
+pub mod card;
+pub mod cards;
+pub mod catalog;
+mod lookup;
+mod merge;
+mod message;
+mod metrics;
+pub mod service;
+
+pub use catalog::Catalog;
+pub use lookup::FromFound;
+pub use merge::{Sources, merge};
+pub use metrics::Metrics;
+pub use service::Service;
+
 use crate::a2a::Name;
 
 /// What the API server says: the agents of the own mesh, and where the directory itself is.
@@ -64,7 +79,7 @@ pub struct Card {
     pub dialects: Vec<String>,
     /// What it can do.
     pub skills: Vec<Skill>,
-    /// When it was read, in Unix seconds.
+    /// When it was first read as it is, in Unix seconds.
     pub read: i64,
 }
 

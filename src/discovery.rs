@@ -4,12 +4,15 @@
 //! whatever the state of the connections, and readers take the latest [`Endpoints`]. DNS is trusted for nothing but
 //! addresses: who answers there proves its identity itself.
 
+pub mod directory;
 mod dns;
+mod hosts;
 mod keeper;
 mod metrics;
 mod servers;
 mod set;
 mod table;
+mod words;
 
 use std::{
     collections::HashMap,
@@ -27,10 +30,12 @@ use tokio::{
 };
 
 pub use dns::Dns;
+pub use hosts::Hosts;
 pub use metrics::Metrics;
 pub use servers::Source;
 pub use set::{Answer, Endpoints, Freshness};
 pub use table::Kept;
+pub use words::Words;
 
 use crate::{
     a2a::{Home, Name},

@@ -1,9 +1,17 @@
 //! Kubernetes: what the controller watches, writes and answers there. Nothing of it is part of the sidecar.
 
-use std::path::Path;
+use std::{io, path::Path};
 
+use http::{Request, Response};
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+#[cfg(test)]
+mod fake;
+mod mirror;
+pub mod services;
+pub mod watch;
 
 /// A client of the API server that a kubeconfig names; without one, of the cluster that this pod runs in.
 ///
@@ -20,6 +28,12 @@ pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
     Ok(Client::try_from(config)?)
 }
 
+/// A client that has no API server to ask: for who is told everything by others.
+pub fn nowhere() -> Client {
+    let refuse = |_: Request<Body>| async { Err::<Response<Body>, _>(io::Error::other("no API server")) };
+    Client::new(tower::service_fn(refuse), "default")
+}
+
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -32,4 +46,12 @@ pub enum ClientError {
     /// The kubeconfig is no good.
     #[error("kubernetes.config: {0}")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
+}
+
+/// What went wrong, without the whole answer around it.
+fn why(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        error => error.to_string(),
+    }
 }

@@ -1,6 +1,7 @@
 //! Sockets: listening, serving HTTP on them, connections to peers, and the memory that bodies may take.
 
 pub mod budget;
+pub mod channel;
 mod gather;
 pub mod h2c;
 pub mod http1;

@@ -71,6 +71,17 @@ impl Tls {
         Arc::new(config)
     }
 
+    /// For the end that accepts anybody: a client shows no certificate, and is nobody. What is served there is public.
+    #[must_use]
+    pub fn open_server(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+        let own = Arc::new(OwnKey(self.states.clone()));
+        let mut config = self.servers.clone().with_no_client_auth().with_cert_resolver(own);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+
     /// For the end that connects: the server must show an SVID with an ID that `expected` matches. The server name goes out as
     /// SNI and counts for nothing else: DNS SANs are not looked at.
     #[must_use]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::FutureExt as _;
+use http::Uri;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tower::util::BoxCloneSyncService;
@@ -20,7 +21,8 @@ use crate::binding::{Edge, card, grpc, jsonrpc, rest};
 use crate::card::key::Key;
 use crate::card::{Settled, stage};
 use crate::config::{self, Config, Listen};
-use crate::discovery::{self, Bounds, Discovery, Remote};
+use crate::discovery::directory::Directory;
+use crate::discovery::{self, Bounds, Discovery, Hosts, Remote};
 use crate::drain::Drain;
 use crate::identity::{Clock, Pattern, PatternTemplate, State, TrustDomain};
 use crate::net::budget::Budget;
@@ -92,10 +94,6 @@ impl Parts {
     fn discovery(&mut self, config: &Config) -> Discovery {
         let metrics = discovery::Metrics::default();
         metrics.register(&mut self.registry);
-        let nameservers = match &config.discovery.nameservers {
-            Some(servers) => discovery::Source::Listed(servers.clone()),
-            None => discovery::Source::File { path: RESOLV_CONF.into(), port: DNS_PORT },
-        };
         let meshes = config.meshes.iter().map(|mesh| {
             let nameservers = mesh.nameservers.clone().unwrap_or_default();
             (mesh.name.clone(), Remote { cluster_domain: mesh.cluster_domain.clone(), nameservers })
@@ -104,7 +102,7 @@ impl Parts {
             home: config.mesh.home(),
             cluster_domain: config.mesh.cluster_domain.clone(),
             port: config.discovery.port,
-            nameservers,
+            nameservers: nameservers(config.discovery.nameservers.as_deref()),
             meshes: meshes.collect(),
             fixed: config.discovery.r#static.clone().into_iter().collect(),
             bounds: Bounds::default(),
@@ -122,16 +120,24 @@ impl Parts {
     ) -> Result<outbound::Door, StartError> {
         let doctor = self.doctor(config, edges, discovery, &peers)?;
         let edge = edges.of(Direction::Outbound);
+        let directories = directories(config, &peers)?;
         let client = grpc::Client::new(peers, edge.clone());
         let mesh = outbound::Mesh::new(discovery.clone(), expected(config)?, client, self.seed);
         // Far cards are checked and kept here, and say that this sidecar is their agent.
-        let stack = stage::outbound(mesh.stage(), cards(config, listener)?);
+        let kept = stage::Cards::new(config.cards.max_age);
+        let stack = stage::outbound(mesh.stage(), kept.clone(), cards(config, listener)?);
         // What the pod may not call is refused before anything is looked up.
         let stack = narrow(stack, config.outbound.allow.clone().into());
         let stack = callers(limit(stack, limits(config)));
         // Outermost, so that everything is counted.
         let stack = observe(stack, Direction::Outbound, edge.metrics.clone(), self.drain.clone());
         let agent: Agent = BoxCloneSyncService::new(stack);
+        let known = outbound::Known {
+            home: config.mesh.home(),
+            discovery: discovery.clone(),
+            cards: kept,
+            directories,
+        };
         Ok(outbound::Door {
             hosts: hosts(config),
             allowed_origins: config.outbound.allowed_origins.clone(),
@@ -139,8 +145,8 @@ impl Parts {
             jsonrpc: jsonrpc::Server::new(edge.clone(), agent.clone()),
             rest: rest::Server::new(edge.clone(), agent.clone()),
             card: self.card_server(config, &edge, agent),
-            discovery: discovery.clone(),
             check: examination(doctor),
+            agents: outbound::Agents::new(known, self.drain.clone(), self.seed),
             http: http1::Client::new(config.limits.connect),
             edge,
         })
@@ -210,7 +216,7 @@ impl Parts {
         let port = listener.first().map_or(config.discovery.port, SocketAddr::port);
         let stack = stage::inbound(local.stage(), &config.mesh.cluster_domain, port, &MESH_BINDINGS);
         // Nothing reaches an agent that policy has not permitted.
-        let stack = enforce(stack, Arc::new(rules(config)?));
+        let stack = enforce(stack, Arc::new(rules(&config.mesh, &config.policy)?));
         let stack = callers(limit(stack, limits(config)));
         // Outermost, so that what is denied is counted too.
         let stack = observe(stack, Direction::Inbound, edge.metrics.clone(), self.drain.clone());
@@ -290,7 +296,6 @@ fn cards(config: &Config, listener: &[SocketAddr]) -> Result<stage::Settings, St
         listener: listener.first().map(ToString::to_string).unwrap_or_default(),
         bindings: LOCAL_BINDINGS.to_vec(),
         keys,
-        max_age: config.cards.max_age,
         limit: config.limits.message,
     })
 }
@@ -317,22 +322,62 @@ fn hosts(config: &Config) -> outbound::Hosts {
     }
 }
 
+/// The DNS servers to ask.
+pub(super) fn nameservers(listed: Option<&[SocketAddr]>) -> discovery::Source {
+    match listed {
+        Some(servers) => discovery::Source::Listed(servers.to_vec()),
+        None => discovery::Source::File { path: RESOLV_CONF.into(), port: DNS_PORT },
+    }
+}
+
+/// Who lists agents: the own mesh's directory first, then those of others.
+fn directories(config: &Config, peers: &Peers) -> Result<Vec<Directory>, StartError> {
+    let own = config.discovery.directory.as_ref();
+    let server = own.map_or(config::CONTROLLER, |directory| &directory.server);
+    let template = PatternTemplate::parse(server)
+        .map_err(|error| StartError::Config(format!("discovery.directory.server: {error}")))?;
+    let directory = |url: &Uri, domain: &str, servers: Option<&[SocketAddr]>| {
+        let domain = trust_domain(domain)?;
+        let expected = template.fill(&domain, &config.mesh.namespace, "directory");
+        let expected = expected.map_err(|error| StartError::Config(error.to_string()))?;
+        let servers = servers.or(config.discovery.nameservers.as_deref());
+        let hosts = Arc::new(Hosts::new(nameservers(servers), Bounds::default()));
+        Ok(Directory::new(url.clone(), expected, hosts, peers.clone()))
+    };
+    let own = own.and_then(|own| own.url.as_ref());
+    let own = own.map(|url| directory(url, &config.mesh.trust_domain, None));
+    let others = config.meshes.iter().filter_map(|mesh| {
+        let url = mesh.directory.as_ref()?;
+        Some(directory(url, &mesh.trust_domain, mesh.nameservers.as_deref()))
+    });
+    own.into_iter().chain(others).collect()
+}
+
 /// The trust domain that a configuration names.
 pub(super) fn trust_domain(text: &str) -> Result<TrustDomain, StartError> {
     TrustDomain::parse(text).map_err(|error| StartError::Config(format!("trustDomain {text:?}: {error}")))
 }
 
-fn pattern(text: &str) -> Result<Pattern, StartError> {
+pub(super) fn pattern(text: &str) -> Result<Pattern, StartError> {
     Pattern::parse(text).map_err(|error| StartError::Config(format!("{text:?}: {error}")))
 }
 
 fn expected(config: &Config) -> Result<outbound::Expected, StartError> {
-    let template = PatternTemplate::parse(&config.identity.server)
-        .map_err(|error| StartError::Config(format!("identity.server: {error}")))?;
-    let named = config.identity.servers.iter();
-    let named = named.map(|(name, text)| Ok((name.clone(), pattern(text)?)));
-    let own = std::iter::once((&config.mesh.name, &config.mesh.trust_domain));
     let remote = config.meshes.iter().map(|mesh| (&mesh.name, &mesh.trust_domain));
+    expected_in(&config.mesh, remote, &config.identity)
+}
+
+/// The identities that agents of the own mesh and of others must show.
+pub(super) fn expected_in<'a>(
+    mesh: &'a config::Mesh,
+    remote: impl Iterator<Item = (&'a String, &'a String)>,
+    identity: &config::Identity,
+) -> Result<outbound::Expected, StartError> {
+    let template = PatternTemplate::parse(&identity.server)
+        .map_err(|error| StartError::Config(format!("identity.server: {error}")))?;
+    let named = identity.servers.iter();
+    let named = named.map(|(name, text)| Ok((name.clone(), pattern(text)?)));
+    let own = std::iter::once((&mesh.name, &mesh.trust_domain));
     let domains = own.chain(remote).map(|(mesh, domain)| Ok((mesh.clone(), trust_domain(domain)?)));
     Ok(outbound::Expected {
         template,
@@ -341,9 +386,10 @@ fn expected(config: &Config) -> Result<outbound::Expected, StartError> {
     })
 }
 
-fn rules(config: &Config) -> Result<Rules, StartError> {
-    let Some(rules) = &config.policy.allow else {
-        let domain = trust_domain(&config.mesh.trust_domain)?;
+/// What a policy allows; by default everything to the own trust domain.
+pub(super) fn rules(mesh: &config::Mesh, policy: &config::Policy) -> Result<Rules, StartError> {
+    let Some(rules) = &policy.allow else {
+        let domain = trust_domain(&mesh.trust_domain)?;
         return Rules::of_trust_domain(&domain).map_err(|error| StartError::Config(error.to_string()));
     };
     let rule = |rule: &config::Rule| {

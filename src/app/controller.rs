@@ -15,6 +15,7 @@ use super::listeners::{Bound, Listeners};
 use super::{Addresses, StartError, assemble};
 use crate::admin::{Admin, Subject};
 use crate::config::{ControllerConfig, Role};
+use crate::directory::Found;
 use crate::drain::{Drain, Trigger, drain};
 use crate::identity::{Clock, TrustDomain};
 use crate::kube;
@@ -23,6 +24,7 @@ use crate::net::serve::Http;
 mod directory;
 mod identity;
 mod injector;
+mod services;
 
 /// How long calls in flight may take to end.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -64,6 +66,29 @@ pub(super) struct Gate {
     pub(super) state: watch::Receiver<Result<(), String>>,
 }
 
+impl<'a> Ground<'a> {
+    fn new(
+        config: &'a ControllerConfig,
+        kubernetes: ::kube::Client,
+        clock: Clock,
+        drain: Drain,
+        seed: u64,
+    ) -> Result<Self, StartError> {
+        Ok(Self {
+            config,
+            trust_domain: assemble::trust_domain(&config.mesh.trust_domain)?,
+            kubernetes,
+            clock,
+            drain,
+            seed,
+            registry: Registry::default(),
+            doors: BTreeMap::new(),
+            gates: Vec::new(),
+            tasks: Vec::new(),
+        })
+    }
+}
+
 impl Controller {
     /// Starts a controller: when this returns, everything listens.
     ///
@@ -72,26 +97,36 @@ impl Controller {
     pub async fn start(config: &ControllerConfig, clock: Clock, seed: u64) -> Result<Self, StartError> {
         let (trigger, drain) = drain();
         let kubernetes = kube::client(config.kubeconfig.as_deref()).await;
-        let mut ground = Ground {
-            config,
-            trust_domain: assemble::trust_domain(&config.mesh.trust_domain)?,
-            kubernetes: kubernetes.map_err(|error| StartError::Kubernetes(error.to_string()))?,
-            clock,
-            drain: drain.clone(),
-            seed,
-            registry: Registry::default(),
-            doors: BTreeMap::new(),
-            gates: Vec::new(),
-            tasks: Vec::new(),
-        };
+        let kubernetes = kubernetes.map_err(|error| StartError::Kubernetes(error.to_string()))?;
+        let mut ground = Ground::new(config, kubernetes, clock, drain, seed)?;
         for role in &config.roles {
             match role {
-                Role::Directory => directory::start(&mut ground).await?,
+                Role::Directory => directory::start(&mut ground)?,
                 Role::Identity => identity::start(&mut ground).await?,
                 Role::Injector => injector::start(&mut ground).await?,
             }
         }
-        let Ground { registry, mut doors, gates, tasks, .. } = ground;
+        Self::over(ground, trigger)
+    }
+
+    /// Starts a directory alone, of agents that somebody else finds: no API server is asked.
+    ///
+    /// # Errors
+    /// If something cannot be built, or an address cannot be listened on.
+    pub fn directory(
+        config: &ControllerConfig,
+        found: watch::Receiver<Arc<Found>>,
+        clock: Clock,
+        seed: u64,
+    ) -> Result<Self, StartError> {
+        let (trigger, drain) = drain();
+        let mut ground = Ground::new(config, kube::nowhere(), clock, drain, seed)?;
+        directory::serve(&mut ground, found)?;
+        Self::over(ground, trigger)
+    }
+
+    fn over(ground: Ground<'_>, trigger: Trigger) -> Result<Self, StartError> {
+        let Ground { config, drain, registry, mut doors, gates, tasks, .. } = ground;
         let mut listeners = Listeners {
             addresses: Addresses::default(),
             tasks,

@@ -7,21 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::body::Body;
 
 use super::Addresses;
 use crate::a2a::{Fault, Name, Reason};
 use crate::admin::{Admin, answer};
 use crate::config::Listen;
 use crate::drain::{Drain, Stage};
+use crate::identity::SpiffeId;
 use crate::net::describe;
 use crate::net::serve::{Accepted, Http};
 use crate::net::{listen, local};
@@ -83,29 +86,65 @@ impl Listeners {
 
     /// The mesh door.
     pub(super) fn inbound(&mut self, bound: Bound, door: &Arc<inbound::Door>, tls: Tls, metrics: &Metrics) {
-        let Bound { listeners, addresses } = bound;
-        self.addresses.inbound = addresses;
-        let gate = Gate {
-            acceptor: TlsAcceptor::from(tls.server(&[b"h2", b"http/1.1"])),
-            tls,
-            turns: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
-            metrics: metrics.clone(),
-        };
+        self.addresses.inbound.clone_from(&bound.addresses);
+        let door = Arc::clone(door);
+        let alpn: &[&[u8]] = &[b"h2", b"http/1.1"];
+        self.mutual(bound, tls, alpn, metrics, move |request, peer| Arc::clone(&door).serve(request, peer));
+    }
+
+    /// A door for those who prove who they are.
+    pub(super) fn mutual<A, F>(
+        &mut self,
+        bound: Bound,
+        tls: Tls,
+        alpn: &[&[u8]],
+        metrics: &Metrics,
+        answer: A,
+    ) where
+        A: Fn(Request<Incoming>, SpiffeId) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let gate = Gate::new(tls.server(alpn), metrics);
         // Peers are accepted as long as they may not know that this endpoint fades, the local agent to the end.
         let last = Some(Stage::Fading);
-        for listener in listeners {
-            let (door, gate) = (Arc::clone(door), gate.clone());
+        for listener in bound.listeners {
+            let (answer, gate, tls) = (answer.clone(), gate.clone(), tls.clone());
             let serve =
                 self.http.clone().serve(listener, self.drain.clone(), last, move |stream: TcpStream| {
-                    let (door, gate) = (Arc::clone(&door), gate.clone());
+                    let (answer, gate, tls) = (answer.clone(), gate.clone(), tls.clone());
                     async move {
-                        let (io, belief) = gate.admit(stream).await?;
+                        let (io, belief) = gate.admit(&tls, stream).await?;
                         let peer = belief.peer().id.clone();
                         // HTTP/2 moves it into a task of its own, which is cheaper in a box.
                         let service = service_fn(move |request: Request<Incoming>| {
-                            Arc::clone(&door).serve(request, peer.clone()).map(Ok::<_, Infallible>).boxed()
+                            answer(request, peer.clone()).map(Ok::<_, Infallible>).boxed()
                         });
                         Some(Accepted { io, service, peer: Some(belief) })
+                    }
+                });
+            self.tasks.push(task::spawn(serve));
+        }
+    }
+
+    /// A door for anybody, over TLS.
+    pub(super) fn open<A, F>(&mut self, bound: Bound, tls: Arc<ServerConfig>, metrics: &Metrics, answer: A)
+    where
+        A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let gate = Gate::new(tls, metrics);
+        let last = Some(Stage::Fading);
+        for listener in bound.listeners {
+            let (answer, gate) = (answer.clone(), gate.clone());
+            let serve =
+                self.http.clone().serve(listener, self.drain.clone(), last, move |stream: TcpStream| {
+                    let (answer, gate) = (answer.clone(), gate.clone());
+                    async move {
+                        let stream = gate.secure(stream).await?;
+                        let service = service_fn(move |request: Request<Incoming>| {
+                            answer(request).map(Ok::<_, Infallible>).boxed()
+                        });
+                        Some(Accepted::new(stream, service))
                     }
                 });
             self.tasks.push(task::spawn(serve));
@@ -136,25 +175,29 @@ impl Listeners {
     }
 }
 
-/// Lets peers in that prove who they are.
+/// Lets in who speaks TLS.
 #[derive(Clone)]
 struct Gate {
     acceptor: TlsAcceptor,
-    tls: Tls,
     turns: Arc<Semaphore>,
     metrics: Metrics,
 }
 
 impl Gate {
-    async fn admit(&self, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Belief)> {
+    fn new(tls: Arc<ServerConfig>, metrics: &Metrics) -> Self {
+        Self {
+            acceptor: TlsAcceptor::from(tls),
+            turns: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// Lets a peer in that proves to `tls` who it is.
+    async fn admit(&self, tls: &Tls, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Belief)> {
         let address = stream.peer_addr().ok();
-        let _turn = self.turns.acquire().await.ok()?;
-        let accepted = match timeout(HANDSHAKE, self.acceptor.accept(stream)).await {
-            Ok(accepted) => accepted,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long")),
-        };
+        let accepted = self.accept(stream).await?;
         let admitted = accepted.map_err(|error| (Refusal::of(&error), describe(&error))).and_then(|stream| {
-            let peer = self.tls.client_of(stream.get_ref().1);
+            let peer = tls.client_of(stream.get_ref().1);
             peer.map(|peer| (stream, peer)).map_err(|refusal| (Some(refusal), String::new()))
         });
         match admitted {
@@ -167,5 +210,25 @@ impl Gate {
                 None
             }
         }
+    }
+
+    /// Lets anybody in, whose handshake comes to an end.
+    async fn secure(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        match self.accept(stream).await? {
+            Ok(stream) => Some(stream),
+            Err(error) => {
+                tracing::debug!(%error, "A handshake failed");
+                None
+            }
+        }
+    }
+
+    /// The handshake, once it is its turn.
+    async fn accept(&self, stream: TcpStream) -> Option<io::Result<TlsStream<TcpStream>>> {
+        let _turn = self.turns.acquire().await.ok()?;
+        Some(match timeout(HANDSHAKE, self.acceptor.accept(stream)).await {
+            Ok(accepted) => accepted,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long")),
+        })
     }
 }

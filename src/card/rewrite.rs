@@ -58,6 +58,11 @@ impl MeshAddress {
     pub fn new(agent: &Name, cluster_domain: &str, port: u16) -> Self {
         Self { authority: format!("{}.{}.svc.{cluster_domain}:{port}", agent.agent(), agent.namespace()) }
     }
+
+    /// The address of an agent that has a name of its own in that DNS zone.
+    pub fn in_zone(agent: &Name, zone: &str, port: u16) -> Self {
+        Self { authority: format!("{}.{}.{zone}:{port}", agent.agent(), agent.namespace()) }
+    }
 }
 
 /// The card as the agent's neighbour in this pod gets it: its interfaces are this sidecar's in these bindings, in this

@@ -58,7 +58,8 @@ impl Served {
         Ok(Some(Self::new(Bytes::copy_from_slice(json.as_bytes()), last_modified)))
     }
 
-    fn new(body: Bytes, last_modified: Option<SystemTime>) -> Self {
+    /// JSON that is there already: an agent's own text of its card, or a document about cards.
+    pub fn new(body: Bytes, last_modified: Option<SystemTime>) -> Self {
         let hash = digest::digest(&digest::SHA256, &body);
         let etag = format!("\"{}\"", base64_simd::URL_SAFE_NO_PAD.encode_to_string(hash));
         Self { body, etag, last_modified }

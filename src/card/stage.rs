@@ -5,6 +5,7 @@ mod cache;
 mod inbound;
 mod outbound;
 
+pub use cache::Cards;
 pub use inbound::inbound;
 pub use outbound::{Settings, outbound};
 

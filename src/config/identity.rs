@@ -66,8 +66,9 @@ const FILES_DIR: &str = "/run/secrets/workload-spiffe-credentials";
 /// Any service account of the agent's namespace.
 const SERVER: &str = "spiffe://{trustDomain}/ns/{namespace}/sa/*";
 
-/// Whoever runs in the controller's usual namespace.
-pub(super) const CONTROLLER: &str = "spiffe://{trustDomain}/ns/dragoman-system/sa/*";
+/// Whoever runs in the controller's usual namespace: the template of IDs that services of a mesh show, unless somebody says
+/// otherwise.
+pub const CONTROLLER: &str = "spiffe://{trustDomain}/ns/dragoman-system/sa/*";
 
 impl Identity {
     pub(super) fn check(check: &Check<'_>, field: Field<RawIdentity>) -> Result<Self, Refused> {

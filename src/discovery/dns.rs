@@ -37,12 +37,12 @@ pub struct Dns {
 }
 
 #[derive(Debug)]
-struct Mesh {
-    zone: String,
-    port: u16,
+pub(super) struct Mesh {
+    pub(super) zone: String,
+    pub(super) port: u16,
     /// How long a better answer is waited for once a good one is there.
-    grace: Duration,
-    servers: Arc<Servers>,
+    pub(super) grace: Duration,
+    pub(super) servers: Arc<Servers>,
 }
 
 /// What an SRV record offers, if it offers anything.
@@ -126,7 +126,7 @@ impl Mesh {
     }
 
     /// The addresses of a service, on the mesh's port.
-    async fn plain_addresses(&self, service: &str) -> Result<(Vec<SocketAddr>, u32), Miss> {
+    pub(super) async fn plain_addresses(&self, service: &str) -> Result<(Vec<SocketAddr>, u32), Miss> {
         let (hosts, ttl) = self.hosts(&domain(service)?).await?;
         Ok((hosts.into_iter().map(|host| SocketAddr::new(host, self.port)).collect(), ttl))
     }

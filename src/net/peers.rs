@@ -1,4 +1,5 @@
-//! Connections to peers: HTTP/2 over mutual TLS, one for each address and name.
+//! Connections to peers: HTTP/2 over mutual TLS, one for each address and name. A peer is the sidecar of an agent, or a
+//! service of the mesh itself, which has a host name like any other.
 
 mod last_words;
 
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use self::last_words::LastWords;
+use super::channel::Channel;
 use super::describe;
 use super::http2::{Connection, Manner, Pool, Settings, Unreachable};
 use super::listen::tune;
@@ -31,7 +33,14 @@ pub struct Peers {
 #[derive(Clone, Eq, Hash, PartialEq)]
 struct Key {
     address: SocketAddr,
-    name: Name,
+    server: Server,
+}
+
+/// Who should be there.
+#[derive(Clone, Eq, Hash, PartialEq)]
+enum Server {
+    Agent(Name),
+    Service(Authority),
 }
 
 impl Peers {
@@ -51,7 +60,25 @@ impl Peers {
         name: &Name,
         expected: &Pattern,
     ) -> Result<Connection, Unreachable> {
-        let key = Key { address, name: name.clone() };
+        self.to(Key { address, server: Server::Agent(name.clone()) }, expected).await
+    }
+
+    /// The way to ask a gRPC service of the mesh at an address, where an identity that `expected` matches must answer.
+    /// `authority` is what the service's URL calls it.
+    ///
+    /// # Errors
+    /// If there is none to be had.
+    pub async fn channel(
+        &self,
+        address: SocketAddr,
+        authority: &Authority,
+        expected: &Pattern,
+    ) -> Result<Channel, Unreachable> {
+        let key = Key { address, server: Server::Service(authority.clone()) };
+        self.to(key, expected).await.map(Channel::new)
+    }
+
+    async fn to(&self, key: Key, expected: &Pattern) -> Result<Connection, Unreachable> {
         let connect = || connect(self.tls.clone(), self.settings, key.clone(), expected.clone());
         self.pool.connection(&key, connect).await
     }
@@ -63,18 +90,34 @@ impl fmt::Debug for Peers {
     }
 }
 
-/// Connects to the address and the name of `key`, where an identity that `expected` matches must answer.
+impl Server {
+    /// What requests call it, and what TLS does.
+    fn names(&self) -> Result<(Authority, String), uri::InvalidUri> {
+        match self {
+            Self::Agent(name) => {
+                let name = name.authority();
+                Ok((name.parse()?, name))
+            }
+            Self::Service(authority) => {
+                let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+                Ok((authority.clone(), host.to_owned()))
+            }
+        }
+    }
+}
+
+/// Connects to the address of `key`, where an identity that `expected` matches must answer.
 async fn connect(
     tls: Tls,
     settings: Settings,
     key: Key,
     expected: Pattern,
 ) -> Result<Connection, Unreachable> {
-    let (name, address) = (key.name.authority(), key.address);
+    let address = key.address;
+    let (authority, name) = key.server.names().map_err(|error| silent(address, error))?;
     let io = timeout(settings.connect, handshake(&tls, address, &name, expected.clone()))
         .await
         .map_err(|_| silent(address, "no answer in time"))??;
-    let authority: Authority = name.try_into().map_err(|error: uri::InvalidUri| silent(address, error))?;
     let peer = tls.server_of(io.get_ref().1, expected).map_err(Unreachable::Refused)?;
     let (io, heard) = LastWords::new(io);
     let manner =

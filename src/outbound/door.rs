@@ -7,15 +7,14 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use serde_json::json;
 use tonic::body::Body;
 
 use super::address::{Address, Hosts, NoAddress};
+use super::agents::Agents;
 use super::forward::forward;
 use super::route::Route;
 use crate::a2a::{Fault, Name, Reason};
 use crate::binding::{Arrival, Edge, card, grpc, jsonrpc, refusal, rest};
-use crate::discovery::Discovery;
 use crate::net::{discard, http1};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -35,8 +34,8 @@ pub struct Door {
     pub rest: rest::Server,
     /// Cards.
     pub card: card::Server,
-    /// What is known of other agents.
-    pub discovery: Discovery,
+    /// Which other agents there are.
+    pub agents: Agents,
     /// What is wrong here, if anything.
     pub check: Check,
     /// For hosts outside the mesh.
@@ -104,8 +103,10 @@ impl Door {
     /// What is rare is boxed, so that calls need not carry room for it.
     async fn answer(&self, request: Request<Incoming>, only: Option<&Name>) -> Response<Body> {
         match self.admit(&request, only) {
-            Ok(Destination::Agents) => self.agents(),
-            Ok(Destination::Check(names)) => json_response(StatusCode::OK, &(self.check.0)(names).await),
+            Ok(Destination::Agents) => {
+                Box::pin(self.agents.serve(request.method(), request.uri().query())).await
+            }
+            Ok(Destination::Check(names)) => json_response(&(self.check.0)(names).await),
             Ok(Destination::Card(document, arrival)) => {
                 Box::pin(self.card.serve(document, request, arrival)).await
             }
@@ -216,21 +217,6 @@ impl Door {
             }
         }
     }
-
-    /// What is known of other agents, as JSON.
-    fn agents(&self) -> Response<Body> {
-        let known = self.discovery.snapshot().into_iter().map(|kept| {
-            let addresses = &kept.endpoints.addresses;
-            json!({
-                "name": kept.name.as_str(),
-                "mesh": kept.name.mesh(),
-                "endpoints": addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "healthy": !addresses.is_empty(),
-                "skills": [],
-            })
-        });
-        json_response(StatusCode::OK, &known.collect::<serde_json::Value>())
-    }
 }
 
 /// The answer to a browser that asks whether a page may call: it may, with whatever headers it wants to send.
@@ -280,9 +266,8 @@ impl From<NoAddress> for Refusal {
     }
 }
 
-fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+fn json_response(body: &serde_json::Value) -> Response<Body> {
     let mut response = Response::new(Body::new(http_body_util::Full::from(body.to_string())));
-    *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -65,8 +65,8 @@ impl Rules {
         let mut nearly = Vec::new();
         for (index, rule) in self.0.iter().enumerate() {
             let Some(peer) = &call.peer else { break };
-            if rule.from.iter().any(|pattern| pattern.matches(peer)) {
-                if rule.covers(&call) {
+            if rule.names(peer) {
+                if rule.covers(&call.agent, call.operation) {
                     return Ok(Permitted(call));
                 }
                 nearly.push(index);
@@ -74,12 +74,21 @@ impl Rules {
         }
         Err(Denial { peer: call.peer, agent: call.agent, operation: call.operation, nearly })
     }
+
+    /// Whether a peer may ask that of an agent, for who only wants to know.
+    pub fn allow(&self, peer: &str, agent: &Name, operation: Operation) -> bool {
+        self.0.iter().any(|rule| rule.names(peer) && rule.covers(agent, operation))
+    }
 }
 
 impl Rule {
-    fn covers(&self, call: &Call) -> bool {
-        self.agents.iter().any(|pattern| pattern.matches(&call.agent))
-            && self.operations.as_ref().is_none_or(|operations| operations.contains(&call.operation))
+    fn names(&self, peer: &str) -> bool {
+        self.from.iter().any(|pattern| pattern.matches(peer))
+    }
+
+    fn covers(&self, agent: &Name, operation: Operation) -> bool {
+        self.agents.iter().any(|pattern| pattern.matches(agent))
+            && self.operations.as_ref().is_none_or(|operations| operations.contains(&operation))
     }
 }
 
@@ -140,6 +149,17 @@ mod tests {
         }]);
         let peer = "spiffe://east.example/ns/travel/sa/planner";
         assert!(rules.decide(call(peer, "currency", Operation::GetTask)).is_ok());
+        for (agent, operation, allowed) in [
+            ("currency", Operation::GetTask, true),
+            ("currency", Operation::GetAgentCard, false),
+            ("hotel", Operation::GetTask, false),
+        ] {
+            assert_eq!(
+                rules.allow(peer, &Name::parse(agent, &home()).unwrap(), operation),
+                allowed,
+                "{agent}"
+            );
+        }
         let denial = rules.decide(call(peer, "hotel", Operation::GetTask)).unwrap_err().to_string();
         assert!(denial.contains("hotel.travel.east for GetTask") && denial.contains("allow[0]"), "{denial}");
         let denial =

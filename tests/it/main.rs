@@ -25,6 +25,8 @@ mod codec;
 mod crowds;
 /// The demo, as a newcomer would start it.
 mod demo;
+/// The directory: gRPC, HTTPS, other directories, and what sidecars make of it.
+mod directory;
 /// Discovery over a DNS server of ours, whose records and moods the test changes.
 mod discovery;
 /// Discovery over a DNS server that others wrote.

@@ -1,9 +1,200 @@
 //! The role that knows all agents.
 
-use super::Ground;
-use crate::app::StartError;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::body::Body;
+use tower::ServiceExt as _;
+
+use super::{Gate, Ground, STREAM_WINDOW};
+use crate::app::identity;
+use crate::app::listeners::{Bound, Listeners};
+use crate::app::{Addresses, StartError, assemble};
+use crate::binding::{Edge, grpc};
+use crate::config::PeerMesh;
+use crate::directory::cards::{self, Cards};
+use crate::directory::service::Caller;
+use crate::directory::{Catalog, Found, FromFound, Metrics, Service, Snapshot, Sources, merge};
+use crate::discovery::directory::{Directory, Follow, Told};
+use crate::discovery::{self, Bounds, Discovery, Hosts};
+use crate::identity::State;
+use crate::net::budget::Budget;
+use crate::net::http2::Settings;
+use crate::net::peers::Peers;
+use crate::net::serve::Http;
+use crate::proto::mesh::directory_server::DirectoryServer;
+use crate::proto::mesh::{Filter, WatchAgentsRequest};
+use crate::telemetry::{self, Direction};
+use crate::tls::Tls;
+use crate::{card, kube, outbound, task};
+
+/// How long an agent's sidecar, or another directory, may take to be connected to.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long the agents of a mesh are kept whose directory is away.
+const KEEP: Duration = Duration::from_hours(1);
+/// The memory for cards on their way.
+const BUFFERED: usize = 32 << 20;
+/// The port of agents; what is found names its own.
+const PORT: u16 = 2643;
 
 /// Starts it.
-pub(super) async fn start(_ground: &mut Ground<'_>) -> Result<(), StartError> {
+pub(super) fn start(ground: &mut Ground<'_>) -> Result<(), StartError> {
+    let metrics = kube::watch::Metrics::default();
+    metrics.register(&mut ground.registry);
+    let place = kube::watch::Place {
+        mesh: ground.config.mesh.name.clone(),
+        namespace: ground.config.mesh.namespace.clone(),
+        service: ground.config.directory.service.clone(),
+    };
+    let watch = kube::watch::start(&ground.kubernetes, place, ground.seed, metrics);
+    ground.gates.push(Gate { name: "agents", state: watch.state });
+    ground.tasks.push(watch.task);
+    serve(ground, watch.found)
+}
+
+/// Knows and tells the agents that are found.
+pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Arc<Found>>) -> Result<(), StartError> {
+    let config = ground.config;
+    let tls = identity(ground)?;
+    let peers = Peers::new(tls.clone(), Settings { connect: CONNECT, stream_window: STREAM_WINDOW });
+    let metrics = Metrics::default();
+    metrics.register(&mut ground.registry);
+    let calls = telemetry::Metrics::default();
+    calls.register(&mut ground.registry);
+
+    let snapshots = knowledge(ground, found, &peers, &metrics, &calls)?;
+    let rules = Arc::new(assemble::rules(&config.mesh, &config.directory.policy)?);
+    let service = Service::new(snapshots.clone(), rules, &config.mesh.name, ground.drain.clone(), metrics);
+    let service = DirectoryServer::new(service);
+    let catalog = Catalog::new(snapshots, &config.mesh.name, &config.directory.zone);
+
+    let mut listeners = Listeners {
+        addresses: Addresses::default(),
+        tasks: Vec::new(),
+        http: Http::new(STREAM_WINDOW),
+        drain: ground.drain.clone(),
+    };
+    let bound = Bound::to(&config.directory.listen)?;
+    ground.doors.extend(bound.addresses.first().map(|address| ("directory", *address)));
+    listeners.mutual(bound, tls.clone(), &[b"h2"], &calls, move |mut request: Request<Incoming>, peer| {
+        request.extensions_mut().insert(Caller(peer));
+        let answer = service.clone().oneshot(request);
+        async move {
+            let Ok::<_, Infallible>(response) = answer.await;
+            response
+        }
+    });
+    let bound = Bound::to(&config.directory.catalog)?;
+    ground.doors.extend(bound.addresses.first().map(|address| ("catalog", *address)));
+    listeners.open(bound, tls.open_server(&[b"h2", b"http/1.1"]), &calls, move |request| {
+        let catalog = catalog.clone();
+        async move { catalog.serve(request.map(Body::new)).await }
+    });
+    ground.tasks.extend(listeners.tasks);
     Ok(())
+}
+
+/// The own identity, which the role is not ready without.
+fn identity(ground: &mut Ground<'_>) -> Result<Tls, StartError> {
+    let metrics = crate::identity::Metrics::default();
+    metrics.register(&mut ground.registry);
+    let (source, domain) = (&ground.config.identity.source, ground.trust_domain.clone());
+    let (mut states, keeping) = identity::source(source, domain, ground.clock.clone(), metrics)?;
+    let tls = Tls::new(states.clone(), ground.clock.clone())
+        .map_err(|error| StartError::Config(format!("TLS 1.3 cannot be set up: {error}")))?;
+    let (gate, state) = watch::channel(Err("not there yet".to_owned()));
+    ground.gates.push(Gate { name: "identity", state });
+    ground.tasks.push(keeping);
+    ground.tasks.push(task::spawn(async move {
+        loop {
+            let now = match &*states.borrow_and_update() {
+                State::Loaded(_) => Ok(()),
+                State::Missing(reason) => Err(reason.clone()),
+            };
+            drop(gate.send_replace(now));
+            if states.changed().await.is_err() {
+                return;
+            }
+        }
+    }));
+    Ok(tls)
+}
+
+/// Everything that is known: what is found, its cards, and what other directories tell.
+fn knowledge(
+    ground: &mut Ground<'_>,
+    found: watch::Receiver<Arc<Found>>,
+    peers: &Peers,
+    metrics: &Metrics,
+    calls: &telemetry::Metrics,
+) -> Result<watch::Receiver<Arc<Snapshot>>, StartError> {
+    let cards = read_cards(ground, found.clone(), peers, metrics, calls)?;
+    let mut others = Vec::new();
+    for (seed, mesh) in (ground.seed..).zip(&ground.config.meshes) {
+        if let Some((told, following)) = follow(mesh, peers, seed)? {
+            others.push(told);
+            ground.tasks.push(following);
+        }
+    }
+    let (snapshots, merging) = merge(Sources { found, cards, others }, metrics.clone());
+    ground.tasks.push(merging);
+    Ok(snapshots)
+}
+
+/// Reads the cards of what is found, as any sidecar would call those agents, but without DNS.
+fn read_cards(
+    ground: &mut Ground<'_>,
+    found: watch::Receiver<Arc<Found>>,
+    peers: &Peers,
+    metrics: &Metrics,
+    calls: &telemetry::Metrics,
+) -> Result<watch::Receiver<Cards>, StartError> {
+    let config = ground.config;
+    let where_they_are = discovery::Config {
+        home: config.mesh.home(),
+        cluster_domain: config.mesh.cluster_domain.clone(),
+        port: PORT,
+        nameservers: discovery::Source::Listed(Vec::new()),
+        meshes: HashMap::new(),
+        fixed: HashMap::new(),
+        bounds: FromFound::bounds(),
+    };
+    let lookup = Arc::new(FromFound(found.clone()));
+    let discovery = Discovery::new(where_they_are, lookup, ground.seed, discovery::Metrics::default());
+    let edge = Edge {
+        direction: Direction::Outbound,
+        limit: card::MAX,
+        requests: Budget::new(BUFFERED),
+        replies: Budget::new(BUFFERED),
+        metrics: calls.clone(),
+    };
+    let expected = assemble::expected_in(&config.mesh, std::iter::empty(), &config.identity)?;
+    let client = grpc::Client::new(peers.clone(), edge);
+    let mesh = outbound::Mesh::new(discovery, expected, client, ground.seed);
+    let fetch = cards::over(mesh.stage());
+    let (cards, keeping) = cards::keep(found, fetch, ground.clock.clone(), ground.seed, metrics.clone());
+    ground.tasks.push(keeping);
+    Ok(cards)
+}
+
+/// Follows the directory of another mesh, if it has one.
+fn follow(
+    mesh: &PeerMesh,
+    peers: &Peers,
+    seed: u64,
+) -> Result<Option<(watch::Receiver<Told>, AbortOnDropHandle<()>)>, StartError> {
+    let Some(directory) = &mesh.directory else { return Ok(None) };
+    let expected = assemble::pattern(&directory.server)?;
+    let hosts = Arc::new(Hosts::new(assemble::nameservers(None), Bounds::default()));
+    let directory = Directory::new(directory.url.clone(), expected, hosts, peers.clone());
+    let filter = Filter { own: true, ..Filter::default() };
+    let request = WatchAgentsRequest { filter: Some(filter), brief: false };
+    let follow = Follow { request, only: Some(mesh.name.clone()), keep: KEEP };
+    Ok(Some(directory.follow(follow, seed)))
 }

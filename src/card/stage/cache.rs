@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Either, Ready, Shared, WeakShared, ready};
 use http::header;
@@ -44,16 +45,26 @@ enum Entry {
     OnItsWay(WeakShared<Fetch>),
 }
 
-/// Cards by agent.
+/// Cards by agent. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Cache {
+pub struct Cards {
     max_age: Duration,
     entries: Arc<Mutex<HashMap<Key, Entry>>>,
 }
 
-impl Cache {
-    pub(super) fn new(max_age: Duration) -> Self {
+impl Cards {
+    /// Keeps each card for `max_age`.
+    pub fn new(max_age: Duration) -> Self {
         Self { max_age, entries: Arc::default() }
+    }
+
+    /// The card of an agent that is there, in canonical form, as anybody may see it. Nobody is asked.
+    pub fn kept(&self, agent: &Name) -> Option<Bytes> {
+        let key = Key { agent: agent.clone(), authorization: None };
+        match self.lock().get(&key) {
+            Some(Entry::Here { card, .. }) => Some(card.wire.clone()),
+            _ => None,
+        }
     }
 
     /// The card that is there, or that comes. `fetch` is called if it is neither.

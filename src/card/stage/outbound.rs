@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -11,7 +10,7 @@ use tokio::time::timeout_at;
 use tower::service_fn;
 
 use super::Card;
-use super::cache::{Cache, Key};
+use super::cache::{Cards, Key};
 use crate::a2a::{Binding, Call, Fault, Home, Operation, Reason, Reply, Stage, without_port};
 use crate::card::key::Key as PublicKey;
 use crate::card::{Base, MAX, attach_original, for_caller, original, signature};
@@ -28,19 +27,12 @@ pub struct Settings {
     pub bindings: Vec<Binding>,
     /// The keys of which one must have signed each card; with none, signatures are not looked at.
     pub keys: Vec<PublicKey>,
-    /// How long a card is kept before its agent is asked again.
-    pub max_age: Duration,
     /// The most bytes of a card in canonical form.
     pub limit: usize,
 }
 
 /// Makes the cards that `inner` brings ready as the settings say, and keeps them for a while.
-pub fn outbound(inner: impl Stage, settings: Settings) -> impl Stage {
-    let cache = Cache::new(settings.max_age);
-    keeping(cache, inner, settings)
-}
-
-pub(super) fn keeping(cache: Cache, mut inner: impl Stage, settings: Settings) -> impl Stage {
+pub fn outbound(mut inner: impl Stage, cards: Cards, settings: Settings) -> impl Stage {
     let settings = Arc::new(settings);
     service_fn(move |call: Call| {
         let cached = match call.operation {
@@ -49,7 +41,7 @@ pub(super) fn keeping(cache: Cache, mut inner: impl Stage, settings: Settings) -
             Operation::GetExtendedAgentCard => false,
             _ => return Either::Left(inner.call(call)),
         };
-        Either::Right(Arc::clone(&settings).card(inner.clone(), cache.clone(), call, cached).boxed())
+        Either::Right(Arc::clone(&settings).card(inner.clone(), cards.clone(), call, cached).boxed())
     })
 }
 
@@ -57,7 +49,7 @@ impl Settings {
     async fn card(
         self: Arc<Self>,
         inner: impl Stage,
-        cache: Cache,
+        cache: Cards,
         call: Call,
         cached: bool,
     ) -> Result<Reply, Fault> {

@@ -12,8 +12,6 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, advance};
 use tower::{Service, ServiceExt as _};
 
-use super::cache::Cache;
-use super::outbound::keeping;
 use super::*;
 use crate::a2a::{Binding, Call, Dialect, Home, Name, Operation, Stage};
 use crate::card::key::Key;
@@ -21,6 +19,7 @@ use crate::card::{attach_original, original};
 use crate::codec::{self, Reading, schema::AGENT_CARD};
 
 const SIGNED: &str = include_str!("../../../tests/golden/cards/sdk-es256.json");
+const MAX_AGE: Duration = Duration::from_secs(60);
 const KEYS: &str = include_str!("../../../tests/golden/cards/keys.jwks");
 
 /// An agent that answers every call with what is set, once it may.
@@ -107,17 +106,16 @@ fn settings(keys: Vec<Key>) -> Settings {
         listener: "127.0.0.1:2602".into(),
         bindings: vec![Binding::Jsonrpc],
         keys,
-        max_age: Duration::from_secs(60),
         limit: 1 << 20,
     }
 }
 
 fn outbound(stub: &Stub) -> impl Stage {
-    super::outbound(stub.clone(), settings(Vec::new()))
+    super::outbound(stub.clone(), Cards::new(MAX_AGE), settings(Vec::new()))
 }
 
 fn checked(stub: &Stub) -> impl Stage {
-    super::outbound(stub.clone(), settings(Key::read(KEYS).unwrap()))
+    super::outbound(stub.clone(), Cards::new(MAX_AGE), settings(Key::read(KEYS).unwrap()))
 }
 
 fn card(reply: Reply) -> Vec<u8> {
@@ -211,8 +209,8 @@ async fn faults_are_not_kept_and_neither_are_cards_with_no_age() {
     stage.oneshot(get()).await.unwrap();
 
     let stub = Stub::new(Ok(read("{}")));
-    let cache = Cache::new(Duration::ZERO);
-    let stage = keeping(cache.clone(), stub.clone(), settings(Vec::new()));
+    let cache = Cards::new(Duration::ZERO);
+    let stage = super::outbound(stub.clone(), cache.clone(), settings(Vec::new()));
     for _ in 0..3 {
         stage.clone().oneshot(get()).await.unwrap();
     }
@@ -223,8 +221,8 @@ async fn faults_are_not_kept_and_neither_are_cards_with_no_age() {
 async fn the_cards_that_are_kept_have_a_bound() {
     let large = format!(r#"{{"name":"{}"}}"#, "x".repeat(1_000_000));
     let stub = Stub::new(Ok(read(&large)));
-    let cache = Cache::new(Duration::from_secs(60));
-    let stage = keeping(cache.clone(), stub.clone(), settings(Vec::new()));
+    let cache = Cards::new(MAX_AGE);
+    let stage = super::outbound(stub.clone(), cache.clone(), settings(Vec::new()));
     for index in 0..20 {
         stage.clone().oneshot(call(Operation::GetAgentCard, &format!("a{index}"))).await.unwrap();
         advance(Duration::from_secs(1)).await;

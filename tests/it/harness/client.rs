@@ -126,6 +126,21 @@ impl Reading {
         .await
     }
 
+    /// The next line; `None` is the end.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        soon("the next line", async {
+            loop {
+                if let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = self.text.drain(..=end).collect();
+                    return Some(String::from_utf8(line).unwrap());
+                }
+                let chunk = self.wire.chunk().await.unwrap()?;
+                self.text.extend(chunk);
+            }
+        })
+        .await
+    }
+
     /// The JSON text of the next event, whatever comments come before it; `None` is the end.
     pub(crate) async fn event(&mut self) -> Option<String> {
         // Comments may come for ever.

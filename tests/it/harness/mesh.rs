@@ -135,7 +135,7 @@ impl Mesh {
 }
 
 /// Lays one configuration over another: objects are merged, everything else is replaced.
-fn merge(below: &mut Value, above: Value) {
+pub(crate) fn merge(below: &mut Value, above: Value) {
     match (below, above) {
         (Value::Object(below), Value::Object(above)) => {
             for (key, value) in above {
@@ -196,15 +196,20 @@ impl Sidecar {
 
     /// A page for operators.
     pub(crate) async fn page(&self, path: &str) -> Answer {
-        let mut client = Client::connect(self.admin).await;
-        client.request(&format!("GET {path}"), "Host: localhost\r\n", "").await;
-        client.answer().await
+        page(self.admin, path).await
     }
 
     /// The metrics of now, by name and labels as they are written.
     pub(crate) async fn metrics(&self) -> Metrics {
-        Metrics::parse(&self.page("/metrics").await.body)
+        Metrics::of(self.admin).await
     }
+}
+
+/// A page for operators, at that address.
+pub(crate) async fn page(admin: SocketAddr, path: &str) -> Answer {
+    let mut client = Client::connect(admin).await;
+    client.request(&format!("GET {path}"), "Host: localhost\r\n", "").await;
+    client.answer().await
 }
 
 /// All metrics of a moment.
@@ -212,6 +217,11 @@ impl Sidecar {
 pub(crate) struct Metrics(HashMap<String, f64>);
 
 impl Metrics {
+    /// The metrics of whoever has its admin door there.
+    pub(crate) async fn of(admin: SocketAddr) -> Self {
+        Self::parse(&page(admin, "/metrics").await.body)
+    }
+
     fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let sample = |line: &str| {

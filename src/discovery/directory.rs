@@ -1,0 +1,189 @@
+//! The directories that are asked which agents there are: that of the own mesh, and those of others.
+//!
+//! Who asks over mutual TLS is told what the directory's policy lets it see. DNS finds the directory, and its identity
+//! proves it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use http::Uri;
+use tokio::time::timeout;
+use tonic::Status;
+
+mod follow;
+
+pub use follow::{Follow, Told};
+
+use super::Hosts;
+use crate::a2a::{Home, Name};
+use crate::identity::Pattern;
+use crate::net::channel::Channel;
+use crate::net::describe;
+use crate::net::peers::Peers;
+use crate::proto::mesh::directory_client::DirectoryClient;
+use crate::proto::mesh::{Agent, AgentEvent, Filter, ListAgentsRequest, WatchAgentsRequest};
+
+/// The port of a directory whose URL names none.
+const PORT: u16 = 2646;
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(5);
+/// The most agents that are taken from one directory.
+const MOST: usize = 50_000;
+/// The most bytes of one message of a directory.
+const MESSAGE_MAX: usize = 8 << 20;
+
+/// A directory.
+#[derive(Clone)]
+pub struct Directory {
+    url: Uri,
+    expected: Pattern,
+    hosts: Arc<Hosts>,
+    peers: Peers,
+}
+
+/// Why a directory does not answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unlisted {
+    /// It says no.
+    #[error("{directory} answers {code:?}: {message}")]
+    Refused {
+        /// Who was asked.
+        directory: String,
+        /// The status of gRPC.
+        code: tonic::Code,
+        /// What it says about it.
+        message: String,
+    },
+    /// It tells of more agents than anybody can want to know.
+    #[error("{directory} tells of more than {MOST} agents")]
+    TooMany {
+        /// Who was asked.
+        directory: String,
+    },
+    /// It cannot be reached.
+    #[error("{directory}: {reason}")]
+    Unreachable {
+        /// Who was asked.
+        directory: String,
+        /// The reason of each address, or why there is none.
+        reason: String,
+    },
+}
+
+impl Directory {
+    /// The directory at a URL, whose host `hosts` finds. It must show an identity that `expected` matches.
+    pub fn new(url: Uri, expected: Pattern, hosts: Arc<Hosts>, peers: Peers) -> Self {
+        Self { url, expected, hosts, peers }
+    }
+
+    /// The agents that match, without the text of their cards, by name. Names that are none are left out.
+    ///
+    /// # Errors
+    /// If it cannot be asked, says no, or never ends.
+    pub async fn list(&self, filter: &Filter) -> Result<BTreeMap<Name, Agent>, Unlisted> {
+        let mut client = self.client().await?;
+        let mut agents = BTreeMap::new();
+        let mut page_token = String::new();
+        loop {
+            let request =
+                ListAgentsRequest { filter: Some(filter.clone()), page_size: 0, page_token, brief: true };
+            let answer = self.within(client.list_agents(request)).await?.into_inner();
+            agents
+                .extend(answer.agents.into_iter().filter_map(|agent| Some((full_name(&agent.name)?, agent))));
+            if agents.len() > MOST {
+                return Err(Unlisted::TooMany { directory: self.to_string() });
+            }
+            if answer.next_page_token.is_empty() {
+                return Ok(agents);
+            }
+            page_token = answer.next_page_token;
+        }
+    }
+
+    /// What there is at first, and every change.
+    async fn watch(
+        &self,
+        request: WatchAgentsRequest,
+    ) -> Result<BoxStream<'static, Result<AgentEvent, Status>>, Unlisted> {
+        let mut client = self.client().await?;
+        let events = self.within(client.watch_agents(request)).await?.into_inner();
+        Ok(events.boxed())
+    }
+
+    async fn within<T>(&self, answer: impl Future<Output = Result<T, Status>>) -> Result<T, Unlisted> {
+        match timeout(ANSWER, answer).await {
+            Ok(answer) => answer.map_err(|status| self.refused(&status)),
+            Err(_) => Err(self.unreachable(format!("no answer within {ANSWER:?}"))),
+        }
+    }
+
+    /// The way to ask it: the first of its addresses that answers.
+    async fn client(&self) -> Result<DirectoryClient<Channel>, Unlisted> {
+        let Some(authority) = self.url.authority() else {
+            return Err(self.unreachable("the URL names no host".to_owned()));
+        };
+        let port = authority.port_u16().unwrap_or(PORT);
+        let addresses = timeout(ANSWER, self.hosts.addresses(authority.host(), port)).await;
+        let addresses = addresses.unwrap_or_else(|_| Err(format!("no answer from DNS within {ANSWER:?}")));
+        let mut reasons = Vec::new();
+        for address in addresses.map_err(|reason| self.unreachable(reason))? {
+            match self.peers.channel(address, authority, &self.expected).await {
+                Ok(channel) => {
+                    let client = DirectoryClient::new(channel);
+                    return Ok(client.max_decoding_message_size(MESSAGE_MAX));
+                }
+                Err(reason) => reasons.push(describe(&reason)),
+            }
+        }
+        if reasons.is_empty() {
+            reasons.push("the host has no address".to_owned());
+        }
+        Err(self.unreachable(reasons.join("; ")))
+    }
+
+    fn unreachable(&self, reason: String) -> Unlisted {
+        Unlisted::Unreachable { directory: self.to_string(), reason }
+    }
+
+    fn refused(&self, status: &Status) -> Unlisted {
+        let (code, message) = (status.code(), status.message().to_owned());
+        Unlisted::Refused { directory: self.to_string(), code, message }
+    }
+}
+
+impl fmt::Display for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the directory at {}", self.url)
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// A name that says all three of its labels, as directories write it.
+fn full_name(text: &str) -> Option<Name> {
+    let nowhere = Home { namespace: String::new(), mesh: String::new() };
+    Name::parse(text, &nowhere).ok().filter(|name| name.as_str() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_full_name_names_an_agent() {
+        assert!(full_name("currency.travel.east").is_some());
+        for text in
+            ["", "currency", "currency.travel", "Currency.travel.east", "a.b.c.a2a", "a.b.c.d", "a_b.c.d"]
+        {
+            assert_eq!(full_name(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! A live copy of what a directory tells: kept up to date by its stream, and kept for a while when it is away.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::Status;
+
+use super::{Directory, MOST, full_name};
+use crate::a2a::Name;
+use crate::proto::mesh::{Agent, AgentEvent, WatchAgentsRequest, agent_event};
+use crate::task;
+
+/// How long a directory may take to tell all that there is at first.
+const BEGIN: Duration = Duration::from_secs(30);
+/// The first pause before a directory is asked again, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// A stream that has lasted so long was a good one.
+const GOOD: Duration = Duration::from_secs(60);
+
+/// What is known of a directory's agents.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// By name.
+    pub agents: BTreeMap<Name, Arc<Agent>>,
+    /// Why it does not tell any more, or has not begun to; what it told last is kept for a while.
+    pub trouble: Option<Arc<str>>,
+    /// Whether it has told all of it at least once.
+    pub once: bool,
+}
+
+/// What is asked of a directory, and how long its answers are kept when it is away.
+#[derive(Clone, Debug)]
+pub struct Follow {
+    /// The question.
+    pub request: WatchAgentsRequest,
+    /// The only mesh whose agents it may tell of; `None` is any.
+    pub only: Option<String>,
+    /// How long it may be away before its agents are forgotten.
+    pub keep: Duration,
+}
+
+type Events = BoxStream<'static, Result<AgentEvent, Status>>;
+/// Opens the stream; the error is a reason for people.
+type Open = Box<dyn Fn() -> BoxFuture<'static, Result<Events, String>> + Send + Sync>;
+
+struct Follower {
+    /// Who is followed, for the log.
+    name: String,
+    follow: Follow,
+    open: Open,
+    chance: SmallRng,
+    told: watch::Sender<Told>,
+}
+
+impl Directory {
+    /// Keeps a copy of what it tells, as long as the handle lives. `seed` decides when it is asked again.
+    pub fn follow(&self, follow: Follow, seed: u64) -> (watch::Receiver<Told>, AbortOnDropHandle<()>) {
+        let (directory, request) = (self.clone(), follow.request.clone());
+        let open: Open = Box::new(move || {
+            let (directory, request) = (directory.clone(), request.clone());
+            async move { directory.watch(request).await.map_err(|error| error.to_string()) }.boxed()
+        });
+        start(self.to_string(), follow, open, seed)
+    }
+}
+
+fn start(
+    name: String,
+    follow: Follow,
+    open: Open,
+    seed: u64,
+) -> (watch::Receiver<Told>, AbortOnDropHandle<()>) {
+    let (told, receiver) = watch::channel(Told::default());
+    let follower = Follower { name, follow, open, chance: SmallRng::seed_from_u64(seed), told };
+    (receiver, task::spawn(follower.run()))
+}
+
+impl Follower {
+    async fn run(mut self) {
+        let (first, longest) = PAUSES;
+        let (mut pause, mut away) = (first, Instant::now());
+        loop {
+            let reason = match timeout(BEGIN, self.begin()).await {
+                Ok(Ok(events)) => {
+                    let since = Instant::now();
+                    let reason = self.go_on(events).await;
+                    away = Instant::now();
+                    if since.elapsed() >= GOOD {
+                        pause = first;
+                    }
+                    reason
+                }
+                Ok(Err(reason)) => reason,
+                Err(_) => format!("not everything was told within {BEGIN:?}"),
+            };
+            self.trouble(&reason, away.elapsed() >= self.follow.keep);
+            // What is kept is forgotten in time, however long the pauses are by then.
+            let left = self.follow.keep.saturating_sub(away.elapsed());
+            let length = pause.mul_f64(self.chance.random_range(0.5..1.0));
+            sleep(if left.is_zero() { length } else { length.min(left) }).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// Takes what there is at first; it replaces what was known before all at once.
+    async fn begin(&self) -> Result<Events, String> {
+        let mut events = (self.open)().await?;
+        let mut agents = BTreeMap::new();
+        loop {
+            match next(&mut events).await? {
+                agent_event::Event::Updated(agent) => drop(self.update(&mut agents, agent)?),
+                agent_event::Event::Removed(name) => {
+                    drop(full_name(&name).and_then(|name| agents.remove(&name)));
+                }
+                agent_event::Event::Synced(_) => break,
+            }
+        }
+        self.told.send_replace(Told { agents, trouble: None, once: true });
+        Ok(events)
+    }
+
+    /// Takes every change; the reason why there are no more.
+    async fn go_on(&self, mut events: Events) -> String {
+        loop {
+            let event = match next(&mut events).await {
+                Ok(event) => event,
+                Err(reason) => return reason,
+            };
+            let mut refused = None;
+            self.told.send_if_modified(|told| match event {
+                agent_event::Event::Updated(agent) => {
+                    self.update(&mut told.agents, agent).unwrap_or_else(|reason| {
+                        refused = Some(reason);
+                        false
+                    })
+                }
+                agent_event::Event::Removed(name) => {
+                    full_name(&name).is_some_and(|name| told.agents.remove(&name).is_some())
+                }
+                agent_event::Event::Synced(_) => false,
+            });
+            if let Some(reason) = refused {
+                return reason;
+            }
+        }
+    }
+
+    /// Puts an agent in its place; whether anything has changed.
+    fn update(&self, agents: &mut BTreeMap<Name, Arc<Agent>>, agent: Agent) -> Result<bool, String> {
+        let name = full_name(&agent.name);
+        let of_this_mesh = |name: &Name| self.follow.only.as_ref().is_none_or(|mesh| name.mesh() == mesh);
+        let Some(name) = name.filter(of_this_mesh) else {
+            tracing::warn!(
+                directory = self.name,
+                agent = agent.name,
+                "A directory tells of an agent that is not its own"
+            );
+            return Ok(false);
+        };
+        let count = agents.len();
+        match agents.entry(name) {
+            Entry::Vacant(_) if count >= MOST => return Err(format!("more than {MOST} agents")),
+            Entry::Vacant(place) => drop(place.insert(Arc::new(agent))),
+            Entry::Occupied(place) if **place.get() == agent => return Ok(false),
+            Entry::Occupied(mut place) => drop(place.insert(Arc::new(agent))),
+        }
+        Ok(true)
+    }
+
+    fn trouble(&self, reason: &str, forget: bool) {
+        self.told.send_if_modified(|told| {
+            let news = told.trouble.as_deref() != Some(reason);
+            if news {
+                tracing::warn!(directory = self.name, reason, "A directory is away");
+                told.trouble = Some(reason.into());
+            }
+            let forgotten = forget && !told.agents.is_empty();
+            if forgotten {
+                told.agents.clear();
+            }
+            news || forgotten
+        });
+    }
+}
+
+/// The next event; the end is an error too.
+async fn next(events: &mut Events) -> Result<agent_event::Event, String> {
+    loop {
+        match events.next().await {
+            Some(Ok(AgentEvent { event: Some(event) })) => return Ok(event),
+            // An event of a kind that this version does not know.
+            Some(Ok(AgentEvent { event: None })) => {}
+            Some(Err(status)) => return Err(format!("{:?}: {}", status.code(), status.message())),
+            None => return Err("the stream has ended".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures_util::stream;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// A directory that the test holds: each time it is asked, it has the next answer; then it is away.
+    fn follow(
+        answers: Vec<Result<mpsc::UnboundedReceiver<Result<AgentEvent, Status>>, String>>,
+    ) -> (watch::Receiver<Told>, AbortOnDropHandle<()>) {
+        let answers = Arc::new(Mutex::new(answers.into_iter()));
+        let open: Open = Box::new(move || {
+            let answer = answers.lock().unwrap().next().unwrap_or_else(|| Err("away".to_owned()));
+            let events = answer.map(|events| {
+                stream::unfold(events, |mut events| async { Some((events.recv().await?, events)) }).boxed()
+            });
+            std::future::ready(events).boxed()
+        });
+        let only = Some("west".to_owned());
+        let request = WatchAgentsRequest::default();
+        start("west".to_owned(), Follow { request, only, keep: HOUR }, open, 7)
+    }
+
+    fn updated(name: &str, version: &str) -> Result<AgentEvent, Status> {
+        let agent = Agent { name: name.into(), version: version.into(), ..Agent::default() };
+        Ok(AgentEvent { event: Some(agent_event::Event::Updated(agent)) })
+    }
+
+    fn removed(name: &str) -> Result<AgentEvent, Status> {
+        Ok(AgentEvent { event: Some(agent_event::Event::Removed(name.into())) })
+    }
+
+    fn synced() -> Result<AgentEvent, Status> {
+        Ok(AgentEvent { event: Some(agent_event::Event::Synced(true)) })
+    }
+
+    fn names(told: &Told) -> Vec<String> {
+        told.agents.values().map(|agent| format!("{} {}", agent.name, agent.version)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_follows_every_change_and_tells_of_no_other_mesh() {
+        let (tx, rx) = mpsc::unbounded_channel();
+        let (mut told, _following) = follow(vec![Ok(rx)]);
+        for event in [updated("a.x.west", "1"), updated("b.x.west", "1"), updated("c.x.east", "1")] {
+            tx.send(event).unwrap();
+        }
+        tokio::task::yield_now().await;
+        assert!(!told.borrow().once, "not before everything was told");
+        tx.send(synced()).unwrap();
+        told.wait_for(|told| told.once).await.unwrap();
+        assert_eq!(names(&told.borrow()), ["a.x.west 1", "b.x.west 1"]);
+        for event in [updated("a.x.west", "2"), removed("b.x.west"), updated("not a name", "")] {
+            tx.send(event).unwrap();
+        }
+        told.wait_for(|told| names(told) == ["a.x.west 2"]).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_told_is_kept_for_an_hour_and_replaced_at_once_when_the_directory_is_back() {
+        let (tx, rx) = mpsc::unbounded_channel();
+        let (back_tx, back) = mpsc::unbounded_channel();
+        let (mut told, _following) = follow(vec![Ok(rx), Err("refused".to_owned()), Ok(back)]);
+        for event in [updated("a.x.west", "1"), updated("b.x.west", "1"), synced()] {
+            tx.send(event).unwrap();
+        }
+        told.wait_for(|told| told.once).await.unwrap();
+        drop(tx);
+        told.wait_for(|told| told.trouble.as_deref() == Some("the stream has ended")).await.unwrap();
+        told.wait_for(|told| told.trouble.as_deref() == Some("refused")).await.unwrap();
+        assert_eq!(told.borrow().agents.len(), 2);
+        back_tx.send(updated("c.x.west", "1")).unwrap();
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(told.borrow().agents.len(), 2, "half of it is nothing yet");
+        back_tx.send(synced()).unwrap();
+        told.wait_for(|told| told.trouble.is_none()).await.unwrap();
+        assert_eq!(names(&told.borrow()), ["c.x.west 1"]);
+        let left = Instant::now();
+        drop(back_tx);
+        told.wait_for(|told| told.agents.is_empty()).await.unwrap();
+        let kept = left.elapsed();
+        assert!(kept >= HOUR && kept < HOUR + Duration::from_secs(2), "{kept:?}");
+        assert!(told.borrow().trouble.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_directory_that_never_comes_to_an_end_is_asked_again() {
+        let (tx, rx) = mpsc::unbounded_channel();
+        let (again_tx, again) = mpsc::unbounded_channel();
+        let (mut told, _following) = follow(vec![Ok(rx), Ok(again)]);
+        tx.send(updated("a.x.west", "1")).unwrap();
+        again_tx.send(synced()).unwrap();
+        let began = Instant::now();
+        told.wait_for(|told| told.once).await.unwrap();
+        assert!(began.elapsed() > BEGIN && told.borrow().agents.is_empty());
+    }
+}

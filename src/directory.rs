@@ -8,6 +8,9 @@
 //!
 //! One task writes the [`Snapshot`]; whoever answers takes the latest.
 
+pub mod serve;
+pub mod zone;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},

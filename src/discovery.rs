@@ -9,6 +9,7 @@ mod dns;
 mod hosts;
 mod keeper;
 mod metrics;
+mod second;
 mod servers;
 mod set;
 mod table;
@@ -32,6 +33,7 @@ use tokio::{
 pub use dns::Dns;
 pub use hosts::Hosts;
 pub use metrics::Metrics;
+pub use second::Zone;
 pub use servers::Source;
 pub use set::{Answer, Endpoints, Freshness};
 pub use table::Kept;
@@ -64,6 +66,8 @@ pub struct Config {
     pub nameservers: Source,
     /// The other meshes, by name.
     pub meshes: HashMap<String, Remote>,
+    /// The directory of our mesh, which is asked about what DNS does not know.
+    pub directory: Option<Zone>,
     /// Agents that DNS is not asked about.
     pub fixed: HashMap<Name, Vec<SocketAddr>>,
     /// Times and sizes.
@@ -106,6 +110,8 @@ pub struct Bounds {
     pub query: Duration,
     /// When the next nameserver is asked too, and how long a better answer is waited for (250 ms).
     pub hedge: Duration,
+    /// How long the directory may take to say what DNS does not know (1 s).
+    pub directory: Duration,
     /// After which time without any answer the file of nameservers is read again (30 s).
     pub reload: Duration,
     /// How many names are kept (10 000). One more takes the place of the one that nobody has asked for longest; while
@@ -128,6 +134,7 @@ impl Default for Bounds {
             lookup: Duration::from_secs(10),
             query: Duration::from_secs(2),
             hedge: Duration::from_millis(250),
+            directory: Duration::from_secs(1),
             reload: Duration::from_secs(30),
             names: 10_000,
         }

@@ -98,12 +98,17 @@ impl Parts {
             let nameservers = mesh.nameservers.clone().unwrap_or_default();
             (mesh.name.clone(), Remote { cluster_domain: mesh.cluster_domain.clone(), nameservers })
         });
+        let directory = config.discovery.directory.as_ref().map(|directory| discovery::Zone {
+            nameservers: directory.nameservers.clone(),
+            name: directory.zone.clone(),
+        });
         let config = discovery::Config {
             home: config.mesh.home(),
             cluster_domain: config.mesh.cluster_domain.clone(),
             port: config.discovery.port,
             nameservers: nameservers(config.discovery.nameservers.as_deref()),
             meshes: meshes.collect(),
+            directory,
             fixed: config.discovery.r#static.clone().into_iter().collect(),
             bounds: Bounds::default(),
         };

@@ -113,7 +113,7 @@ impl Controller {
         let mut ground = Ground::new(config, kubernetes, clock, drain, seed)?;
         for role in &config.roles {
             match role {
-                Role::Directory => directory::start(&mut ground)?,
+                Role::Directory => directory::start(&mut ground).await?,
                 Role::Identity => identity::start(&mut ground)?,
                 Role::Injector => injector::start(&mut ground)?,
             }
@@ -125,7 +125,7 @@ impl Controller {
     ///
     /// # Errors
     /// If something cannot be built, or an address cannot be listened on.
-    pub fn directory(
+    pub async fn directory(
         config: &ControllerConfig,
         found: watch::Receiver<Arc<Found>>,
         clock: Clock,
@@ -133,7 +133,7 @@ impl Controller {
     ) -> Result<Self, StartError> {
         let (trigger, drain) = drain();
         let mut ground = Ground::new(config, kube::nowhere(), clock, drain, seed)?;
-        directory::serve(&mut ground, found)?;
+        directory::serve(&mut ground, found).await?;
         Self::over(ground, trigger)
     }
 

@@ -121,6 +121,7 @@ mod tests {
             port: 1,
             nameservers: Source::Listed(vec![dns.address]),
             meshes: [].into(),
+            directory: None,
             fixed: [].into(),
             bounds: Bounds::default(),
         };

@@ -17,7 +17,8 @@ use hickory_resolver::proto::rr::{Name as Domain, RData, Record, RecordType, rda
 use tokio::time::timeout;
 
 use super::{
-    Config, Lookup, Source,
+    Config, Lookup, Remote, Source,
+    second::Second,
     servers::{Miss, Servers},
     set::Answer,
 };
@@ -30,12 +31,14 @@ const MOST_ADDRESSES: usize = 1000;
 /// The most aliases that are followed from one name.
 const MOST_ALIASES: usize = 8;
 
-/// Looks agents up in DNS: each mesh in its own zone, on its own nameservers.
+/// Looks agents up in DNS: each mesh in its own zone, on its own nameservers, and then in the directory.
 #[derive(Debug)]
 pub struct Dns {
     meshes: HashMap<String, Mesh>,
+    directory: Option<Second>,
 }
 
+/// A zone, and who is asked about it.
 #[derive(Debug)]
 pub(super) struct Mesh {
     pub(super) zone: String,
@@ -69,15 +72,19 @@ impl Dns {
         let bounds = Arc::new(config.bounds.clone());
         let servers = |source: Source| Arc::new(Servers::new(source, Arc::clone(&bounds)));
         let home = servers(config.nameservers.clone());
-        let mesh = |zone: &str, servers| Mesh {
-            zone: zone.trim_matches('.').to_owned(),
-            port: config.port,
-            grace: bounds.hedge,
-            servers,
+        let mesh = |zone: &str, servers| Mesh::new(zone, config.port, bounds.hedge, servers);
+        let directory = config.directory.as_ref();
+        let directory =
+            directory.and_then(|directory| Second::new(directory, &config.home.mesh, config.port, &bounds));
+        // Our own nameservers say of our own zone where our agents are: nothing that is true of another mesh.
+        let hopeless = |remote: &Remote| {
+            remote.nameservers.is_empty()
+                && remote.cluster_domain.trim_matches('.') == config.cluster_domain.trim_matches('.')
         };
         let mut meshes: HashMap<_, _> = config
             .meshes
             .iter()
+            .filter(|(_, remote)| directory.is_none() || !hopeless(remote))
             .map(|(name, remote)| {
                 let servers = match &remote.nameservers[..] {
                     [] => Arc::clone(&home),
@@ -87,18 +94,20 @@ impl Dns {
             })
             .collect();
         meshes.insert(config.home.mesh.clone(), mesh(&config.cluster_domain, home));
-        Self { meshes }
+        Self { meshes, directory }
     }
 }
 
 impl Lookup for Dns {
     fn lookup<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Answer> {
-        let Some(mesh) = self.meshes.get(name.mesh()) else {
-            let reason = format!("no mesh {:?} is configured", name.mesh());
-            return future::ready(Answer::Failed { reason }).boxed();
-        };
         async move {
-            match mesh.find(name).await {
+            let found = match (self.meshes.get(name.mesh()), &self.directory) {
+                (Some(mesh), None) => mesh.find(name).await,
+                (Some(mesh), Some(directory)) => directory.after(mesh.find(name), name).await,
+                (None, Some(directory)) => directory.find(name).await,
+                (None, None) => Err(Miss::Failed(format!("no mesh {:?} is configured", name.mesh()))),
+            };
+            match found {
                 Ok((addresses, ttl)) => Answer::Found { addresses, ttl: Duration::from_secs(ttl.into()) },
                 Err(Miss::Absent(reason)) => Answer::Absent { reason },
                 Err(Miss::Failed(reason) | Miss::TooMany(reason)) => Answer::Failed { reason },
@@ -109,12 +118,27 @@ impl Lookup for Dns {
 }
 
 impl Mesh {
+    /// `zone` on `servers`. Agents without a port have `port`; a better answer is waited for as long as `grace`.
+    pub(super) fn new(zone: &str, port: u16, grace: Duration, servers: Arc<Servers>) -> Self {
+        Self { zone: zone.trim_matches('.').to_owned(), port, grace, servers }
+    }
+
+    /// The whole of a name in the zone.
+    pub(super) fn below(&self, name: &str) -> String {
+        format!("{name}.{}.", self.zone)
+    }
+
+    /// The replicas behind the SRV record of a service, by its whole name.
+    pub(super) async fn replicas(&self, service: &str) -> Result<(Vec<SocketAddr>, u32), Miss> {
+        self.addresses(self.service(service).await?).await
+    }
+
     /// Both SRV names are asked for together; the agent's own mesh service wins over the service of its name. If neither
     /// exists, the plain addresses of the service of its name are taken, on the mesh's port. So are those of the mesh
     /// service if it has more replicas than an SRV answer holds (64 KiB, some hundreds of pods): an address takes less.
     async fn find(&self, name: &Name) -> Result<(Vec<SocketAddr>, u32), Miss> {
-        let plain = format!("{}.{}.svc.{}.", name.agent(), name.namespace(), self.zone);
-        let own = format!("{}-a2a.{}.svc.{}.", name.agent(), name.namespace(), self.zone);
+        let plain = self.below(&format!("{}.{}.svc", name.agent(), name.namespace()));
+        let own = self.below(&format!("{}-a2a.{}.svc", name.agent(), name.namespace()));
         match prefer(self.service(&own), self.service(&plain), self.grace).await {
             Ok(service) => self.addresses(service).await,
             Err(Miss::Absent(_)) => self.plain_addresses(&plain).await,
@@ -253,7 +277,7 @@ fn best<'a>(offers: impl Iterator<Item = &'a SRV> + Clone) -> Vec<(Domain, u16)>
 
 /// Waits for both. `first` wins if it finds something; once `second` has found something, `first` gets no more than
 /// `grace` to do better.
-async fn prefer<T>(
+pub(super) async fn prefer<T>(
     first: impl Future<Output = Result<T, Miss>>,
     second: impl Future<Output = Result<T, Miss>>,
     grace: Duration,

@@ -70,6 +70,7 @@ fn room_with(change: impl FnOnce(&mut Config)) -> Room {
         port: 2643,
         nameservers: Source::Listed(Vec::new()),
         meshes: HashMap::new(),
+        directory: None,
         fixed: HashMap::new(),
         bounds: Bounds::default(),
     };

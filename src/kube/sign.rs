@@ -21,6 +21,7 @@ use crate::task;
 mod bundle;
 mod federation;
 mod keeper;
+mod kept;
 mod ledger;
 mod limit;
 mod metrics;

@@ -45,7 +45,7 @@ impl Directory {
         let config = ControllerConfig::parse("test.yaml", config.to_string().as_bytes(), |_| None);
         let config = config.unwrap_or_else(|error| panic!("{error}"));
         let (found, receiver) = watch::channel(Arc::<Found>::default());
-        let mut controller = Controller::directory(&config, receiver, mesh.clock(), 7).unwrap();
+        let mut controller = Controller::directory(&config, receiver, mesh.clock(), 7).await.unwrap();
         soon("the directory", controller.ready()).await;
         Self { controller, found }
     }

@@ -64,6 +64,7 @@ fn config(nameservers: Source, bounds: Bounds) -> Config {
         port: 2643,
         nameservers,
         meshes: HashMap::new(),
+        directory: None,
         fixed: HashMap::new(),
         bounds,
     }

@@ -25,8 +25,8 @@ host-record=weather.travel.svc.cluster.local,10.0.1.1
 cname=alias.travel.svc.cluster.local,weather.travel.svc.cluster.local
 ";
 
-/// Starts dnsmasq on a free port and waits until it serves. None if this machine has no dnsmasq; in CI that is an error.
-async fn start(dir: &Path) -> Option<(Child, SocketAddr)> {
+/// Starts dnsmasq on a free port, with such records, and waits until it serves. None if this machine has no dnsmasq; in CI that is an error.
+pub(crate) async fn start(dir: &Path, records: &str) -> Option<(Child, SocketAddr)> {
     for _ in 0..8 {
         // dnsmasq takes no port 0. Between this line and its start somebody else may take the port: then once more.
         let address = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
@@ -35,7 +35,7 @@ async fn start(dir: &Path) -> Option<(Child, SocketAddr)> {
             "port={}\nlisten-address=127.0.0.1\nbind-interfaces\nno-resolv\nno-hosts\nlocal=/cluster.local/\nlocal-ttl=5\n",
             address.port()
         );
-        std::fs::write(&config, settings + RECORDS).unwrap();
+        std::fs::write(&config, settings + records).unwrap();
         let child = Command::new("dnsmasq")
             .args(["--keep-in-foreground", "--log-facility=-", "--user=", "--pid-file="])
             .arg(format!("--conf-file={}", config.display()))
@@ -88,13 +88,14 @@ fn addresses(texts: &[&str]) -> Result<Vec<SocketAddr>, Unresolved> {
 #[tokio::test]
 async fn agents_are_found_through_dnsmasq() {
     let dir = tempfile::tempdir().unwrap();
-    let Some((_child, address)) = start(dir.path()).await else { return };
+    let Some((_child, address)) = start(dir.path(), RECORDS).await else { return };
     let config = Config {
         home: home(),
         cluster_domain: "cluster.local".into(),
         port: 2643,
         nameservers: Source::Listed(vec![address]),
         meshes: HashMap::new(),
+        directory: None,
         fixed: HashMap::new(),
         bounds: Bounds::default(),
     };

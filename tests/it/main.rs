@@ -69,3 +69,5 @@ mod shape;
 mod streams;
 /// Everything that goes wrong between SDKs and dialects, and must not go wrong here.
 mod traps;
+/// The directory's DNS over real sockets, by itself, behind another server, and as a sidecar asks it.
+mod zone;

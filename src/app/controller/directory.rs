@@ -19,13 +19,15 @@ use crate::app::{StartError, assemble};
 use crate::binding::{Edge, grpc};
 use crate::config::PeerMesh;
 use crate::directory::cards::{self, Cards};
+use crate::directory::serve::{self, Dns, Sockets};
 use crate::directory::service::Caller;
+use crate::directory::zone::Settings;
 use crate::directory::{Catalog, Found, FromFound, Metrics, Service, Snapshot, Sources, merge};
 use crate::discovery::directory::{Directory, Follow, Told};
 use crate::discovery::{self, Bounds, Discovery, Hosts};
 use crate::identity::State;
 use crate::net::budget::Budget;
-use crate::net::http2::Settings;
+use crate::net::http2;
 use crate::net::peers::Peers;
 use crate::proto::mesh::directory_server::DirectoryServer;
 use crate::proto::mesh::{Filter, WatchAgentsRequest};
@@ -43,7 +45,7 @@ const BUFFERED: usize = 32 << 20;
 const PORT: u16 = 2643;
 
 /// Starts it.
-pub(super) fn start(ground: &mut Ground<'_>) -> Result<(), StartError> {
+pub(super) async fn start(ground: &mut Ground<'_>) -> Result<(), StartError> {
     let metrics = kube::watch::Metrics::default();
     metrics.register(&mut ground.registry);
     let place = kube::watch::Place {
@@ -54,14 +56,17 @@ pub(super) fn start(ground: &mut Ground<'_>) -> Result<(), StartError> {
     let watch = kube::watch::start(&ground.kubernetes, place, ground.seed, metrics);
     ground.gates.push(Gate { name: "agents", state: watch.state });
     ground.tasks.push(watch.task);
-    serve(ground, watch.found)
+    serve(ground, watch.found).await
 }
 
 /// Knows and tells the agents that are found.
-pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Arc<Found>>) -> Result<(), StartError> {
+pub(super) async fn serve(
+    ground: &mut Ground<'_>,
+    found: watch::Receiver<Arc<Found>>,
+) -> Result<(), StartError> {
     let config = ground.config;
     let tls = identity(ground)?;
-    let peers = Peers::new(tls.clone(), Settings { connect: CONNECT, stream_window: STREAM_WINDOW });
+    let peers = Peers::new(tls.clone(), http2::Settings { connect: CONNECT, stream_window: STREAM_WINDOW });
     let metrics = Metrics::default();
     metrics.register(&mut ground.registry);
     let calls = telemetry::Metrics::default();
@@ -71,7 +76,8 @@ pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Arc<Found>>)
     let rules = Arc::new(assemble::rules(&config.mesh, &config.directory.policy)?);
     let service = Service::new(snapshots.clone(), rules, &config.mesh.name, ground.drain.clone(), metrics);
     let service = DirectoryServer::new(service);
-    let catalog = Catalog::new(snapshots, &config.mesh.name, &config.directory.zone);
+    let catalog = Catalog::new(snapshots.clone(), &config.mesh.name, &config.directory.zone);
+    dns(ground, snapshots).await?;
 
     let mut listeners = ground.listeners();
     let bound = Bound::to(&config.directory.listen)?;
@@ -91,6 +97,21 @@ pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Arc<Found>>)
         async move { catalog.serve(request.map(Body::new)).await }
     });
     ground.tasks.extend(listeners.tasks);
+    Ok(())
+}
+
+/// Tells of the agents by DNS.
+async fn dns(ground: &mut Ground<'_>, snapshots: watch::Receiver<Arc<Snapshot>>) -> Result<(), StartError> {
+    let config = ground.config;
+    let settings = Settings::new(&config.directory.zone, &config.mesh.name, ground.trust_domain.as_str())
+        .map_err(|error| StartError::Config(format!("directory.zone: {error}")))?;
+    let metrics = serve::Metrics::default();
+    metrics.register(&mut ground.registry);
+    let sockets = Sockets::bind(&config.directory.dns.addresses)?;
+    ground.doors.extend(sockets.addresses.first().map(|address| ("dns", *address)));
+    let (drain, clock, seed) = (ground.drain.clone(), ground.clock.clone(), ground.seed);
+    let dns = Dns { settings, snapshots, drain, clock, seed, metrics };
+    ground.tasks.extend(dns.start(sockets).await?);
     Ok(())
 }
 
@@ -162,6 +183,7 @@ fn read_cards(
         port: PORT,
         nameservers: discovery::Source::Listed(Vec::new()),
         meshes: HashMap::new(),
+        directory: None,
         fixed: HashMap::new(),
         bounds: FromFound::bounds(),
     };

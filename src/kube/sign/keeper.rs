@@ -3,15 +3,10 @@
 //! Any number of replicas do the same. What they have to agree on is in the Secret and in the ConfigMap; each write names the
 //! version that it was decided upon, and a conflict means to look again.
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{
-    Api, Resource as _,
-    api::PostParams,
-    runtime::{WatchStreamExt as _, watcher},
-};
+use kube::Api;
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use tokio::{
     sync::watch,
@@ -19,14 +14,13 @@ use tokio::{
 };
 
 use super::{
-    Issuing, Settings, Unissued,
+    Issuing, Metrics, Settings, Unissued,
     bundle::document,
+    kept::{Failed, Kept},
     ledger::{Ledger, Rules},
     secret,
 };
 use crate::identity::{Authority, AuthorityError, Bundle, Bundles, Clock, RootError};
-use crate::kube::{sign::Metrics, why};
-use crate::net::describe;
 
 /// How often everything is looked at without being told to: clocks go on, and files of bundles differ between replicas for a
 /// while, so that nobody may insist on his own at once.
@@ -36,28 +30,17 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// How often one look starts again because somebody else was faster.
 const TRIES: usize = 5;
 
-/// An object, as far as is known.
-enum Seen<K> {
-    Unknown,
-    Absent,
-    There(Box<K>),
-}
-
-/// What the API server tells about one object.
-type Watched<K> = Pin<Box<dyn Stream<Item = watcher::Result<Option<K>>> + Send>>;
-
+/// Keeps the issuer.
 pub(super) struct Keeper {
     settings: Arc<Settings>,
-    secrets: Api<Secret>,
-    maps: Api<ConfigMap>,
     clock: Clock,
     chance: SmallRng,
     metrics: Metrics,
     federated: watch::Receiver<Bundles>,
     /// When this replica may publish its view of other trust domains.
     turn: Instant,
-    secret: Seen<Secret>,
-    map: Seen<ConfigMap>,
+    secret: Kept<Secret>,
+    map: Kept<ConfigMap>,
     /// What the Secret held when it was good last, and its version then.
     current: Option<(String, Arc<Authority>)>,
     /// Who signs.
@@ -72,8 +55,8 @@ pub(super) struct Keeper {
 enum Trouble {
     #[error("{0}")]
     Authority(#[from] AuthorityError),
-    #[error("{what}: {cause}")]
-    Kubernetes { what: String, cause: String },
+    #[error(transparent)]
+    Kubernetes(#[from] Failed),
     #[error("the API server changes its mind faster than it can be followed")]
     Moving,
     #[error("the roots cannot be written down: {0}")]
@@ -101,17 +84,17 @@ impl Keeper {
         federated: watch::Receiver<Bundles>,
     ) -> Self {
         let waiting = Unissued("the API server has not answered yet".to_owned());
+        let secrets = Api::namespaced(client.clone(), &settings.namespace);
+        let maps = Api::namespaced(client.clone(), &settings.namespace);
         Self {
-            secrets: Api::namespaced(client.clone(), &settings.namespace),
-            maps: Api::namespaced(client.clone(), &settings.namespace),
+            secret: Kept::new(secrets, "Secret", &settings.secret),
+            map: Kept::new(maps, "ConfigMap", &settings.bundle),
             settings,
             clock,
             chance: SmallRng::seed_from_u64(seed),
             metrics,
             federated,
             turn: Instant::now(),
-            secret: Seen::Unknown,
-            map: Seen::Unknown,
             current: None,
             signer: None,
             issuing: watch::Sender::new(Err(waiting)),
@@ -124,13 +107,11 @@ impl Keeper {
     }
 
     pub(super) async fn run(mut self) {
-        let mut secrets = watched(self.secrets.clone(), &self.settings.secret);
-        let mut maps = watched(self.maps.clone(), &self.settings.bundle);
         let mut next = Instant::now() + TICK;
         loop {
             let told = tokio::select! {
-                told = secrets.next() => hear(&mut self.secret, told, "Secret", &self.settings.secret),
-                told = maps.next() => hear(&mut self.map, told, "ConfigMap", &self.settings.bundle),
+                told = self.secret.hear() => told,
+                told = self.map.hear() => told,
                 Ok(()) = self.federated.changed() => {
                     self.turn = Instant::now();
                     Ok(())
@@ -139,7 +120,7 @@ impl Keeper {
             };
             next = match told {
                 Ok(()) => self.look().await,
-                Err(trouble) => self.complain(&trouble),
+                Err(failed) => self.complain(&failed.into()),
             };
         }
     }
@@ -193,17 +174,15 @@ impl Keeper {
     async fn step(&mut self) -> Result<Step, Trouble> {
         let now = self.clock.now();
         let mut broken = None;
-        match &self.secret {
-            Seen::Unknown => return Err(Trouble::Waiting("Secret")),
-            Seen::Absent => return self.make(None, now).await,
-            Seen::There(secret) => {
-                let version = secret.metadata.resource_version.clone().unwrap_or_default();
-                if self.current.as_ref().is_none_or(|(known, _)| *known != version) {
-                    match secret::read(secret, &self.settings.trust_domain, now) {
-                        Ok(read) => self.current = Some((version, Arc::new(read))),
-                        Err(error) => broken = Some(error),
-                    }
-                }
+        if self.secret.is_unknown() {
+            return Err(Trouble::Waiting("Secret"));
+        }
+        let Some(secret) = self.secret.there() else { return self.make(None, now).await };
+        let version = self.secret.version().unwrap_or_default();
+        if self.current.as_ref().is_none_or(|(known, _)| *known != version) {
+            match secret::read(secret, &self.settings.trust_domain, now) {
+                Ok(read) => self.current = Some((version, Arc::new(read))),
+                Err(error) => broken = Some(error),
             }
         }
         let Some((_, current)) = &self.current else {
@@ -240,22 +219,16 @@ impl Keeper {
     async fn make(&mut self, old: Option<&Secret>, now: i64) -> Result<Step, Trouble> {
         let authority = Authority::new(&self.settings.trust_domain, now)?;
         let made = secret::write(&self.settings.secret, &authority, old);
-        let written = write(&self.secrets, &made, old.is_some()).await;
-        let written = written.map_err(|cause| self.failed("Secret", &self.settings.secret, cause))?;
-        match written {
-            Some(secret) => {
-                let name = &self.settings.secret;
-                tracing::info!(name, domain = %self.settings.trust_domain, "Issuer made");
-                self.secret = Seen::There(Box::new(secret));
-            }
-            None => self.read_secret().await?,
+        if self.secret.write(&made).await? {
+            let name = &self.settings.secret;
+            tracing::info!(name, domain = %self.settings.trust_domain, "Issuer made");
         }
         Ok(Step::Again)
     }
 
     /// Brings the ConfigMap up to date.
     async fn publish(&mut self, ledger: &Ledger) -> Result<Step, Trouble> {
-        if matches!(self.map, Seen::Unknown) {
+        if self.map.is_unknown() {
             return Err(Trouble::Waiting("ConfigMap"));
         }
         let (domain, name) = (&self.settings.trust_domain, &self.settings.bundle);
@@ -268,25 +241,14 @@ impl Keeper {
             return Ok(Step::Done);
         }
         // A root is not to be counted out, or in, because a watch lags behind.
-        if !self.is_fresh().await? {
+        let known = self.secret.version();
+        self.secret.read().await?;
+        if self.secret.version() != known || !self.map.write(&wanted).await? {
             return Ok(Step::Again);
         }
-        let written = write(&self.maps, &wanted, self.map.there().is_some()).await;
-        match written.map_err(|cause| self.failed("ConfigMap", &self.settings.bundle, cause))? {
-            Some(map) => {
-                let roots = ledger.roots().count();
-                tracing::info!(name = self.settings.bundle, roots, "Bundles published");
-                self.map = Seen::There(Box::new(map));
-                self.turn_over();
-                Ok(Step::Done)
-            }
-            None => {
-                let map = self.maps.get_opt(&self.settings.bundle).await;
-                let map = map.map_err(|cause| self.failed("ConfigMap", &self.settings.bundle, cause))?;
-                self.map = map.into();
-                Ok(Step::Again)
-            }
-        }
+        tracing::info!(name = self.settings.bundle, roots = ledger.roots().count(), "Bundles published");
+        self.turn_over();
+        Ok(Step::Done)
     }
 
     /// Others may see other files for a while: nobody insists on his own at once.
@@ -294,24 +256,6 @@ impl Keeper {
         if self.turn <= Instant::now() {
             self.turn = Instant::now() + TICK.mul_f64(self.chance.random_range(1.0..1.5));
         }
-    }
-
-    /// Whether the Secret is still the one that we know; if not, we know it then.
-    async fn is_fresh(&mut self) -> Result<bool, Trouble> {
-        let known = self.secret.there().and_then(|secret| secret.meta().resource_version.clone());
-        self.read_secret().await?;
-        Ok(self.secret.there().and_then(|secret| secret.meta().resource_version.clone()) == known)
-    }
-
-    async fn read_secret(&mut self) -> Result<(), Trouble> {
-        let read = self.secrets.get_opt(&self.settings.secret).await;
-        self.secret = read.map_err(|cause| self.failed("Secret", &self.settings.secret, cause))?.into();
-        Ok(())
-    }
-
-    fn failed(&self, kind: &str, name: &str, cause: kube::Error) -> Trouble {
-        let cause = why(&cause);
-        Trouble::Kubernetes { what: format!("{kind} {}/{name}", self.settings.namespace), cause }
     }
 
     /// Who signs: whoever is in the Secret, once everybody had the time to hear of its root.
@@ -355,81 +299,8 @@ impl Keeper {
     }
 }
 
-impl<K> Seen<K> {
-    fn there(&self) -> Option<&K> {
-        match self {
-            Self::There(object) => Some(object),
-            Self::Unknown | Self::Absent => None,
-        }
-    }
-}
-
-impl<K> From<Option<K>> for Seen<K> {
-    fn from(object: Option<K>) -> Self {
-        object.map_or(Self::Absent, |object| Self::There(Box::new(object)))
-    }
-}
-
 impl fmt::Debug for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keeper").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-/// Takes over what a watch tells.
-fn hear<K>(
-    seen: &mut Seen<K>,
-    told: Option<watcher::Result<Option<K>>>,
-    kind: &str,
-    name: &str,
-) -> Result<(), Trouble> {
-    match told {
-        Some(Ok(object)) => {
-            *seen = object.into();
-            Ok(())
-        }
-        // Watches break every now and then, and are made anew. Only a first one that fails keeps us from anything.
-        Some(Err(cause)) if matches!(seen, Seen::Unknown) => {
-            Err(Trouble::Kubernetes { what: format!("{kind} {name}"), cause: watch_error(&cause) })
-        }
-        Some(Err(cause)) => {
-            tracing::debug!(%cause, kind, name, "A watch broke");
-            Ok(())
-        }
-        None => Ok(()),
-    }
-}
-
-fn watch_error(error: &watcher::Error) -> String {
-    match error {
-        watcher::Error::InitialListFailed(cause)
-        | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => why(cause),
-        other => describe(other),
-    }
-}
-
-fn watched<K>(api: Api<K>, name: &str) -> Watched<K>
-where
-    K: kube::Resource + Clone + fmt::Debug + Send + serde::de::DeserializeOwned + 'static,
-{
-    // A watch has no end; were it to end, there would be nothing to hear any more.
-    Box::pin(watcher::watch_object(api, name).default_backoff().chain(futures_util::stream::pending()))
-}
-
-/// Writes an object, anew or in the place of the version that it names. None if somebody else was faster.
-async fn write<K>(api: &Api<K>, object: &K, replace: bool) -> Result<Option<K>, kube::Error>
-where
-    K: kube::Resource + Clone + fmt::Debug + serde::de::DeserializeOwned + serde::Serialize,
-{
-    let params = PostParams { field_manager: Some("dragoman".to_owned()), ..PostParams::default() };
-    let written = match object.meta().name.as_deref().filter(|_| replace) {
-        Some(name) => api.replace(name, &params, object).await,
-        None => api.create(&params, object).await,
-    };
-    match written {
-        Ok(written) => Ok(Some(written)),
-        Err(kube::Error::Api(status)) if status.code == 409 || (replace && status.code == 404) => Ok(None),
-        Err(error) => Err(error),
     }
 }

@@ -148,4 +148,18 @@ mod tests {
         let loose = changed(&|status| status["user"]["extra"] = json!({}));
         assert!(loose.contains("the token of travel/currency is not bound to a pod"), "{loose}");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_so_many_reviews_are_under_way_and_the_next_one_is_sent_away() {
+        type Never = std::future::Pending<Result<http::Response<String>, std::convert::Infallible>>;
+        let silent = tower::service_fn(|_| -> Never { std::future::pending() });
+        let reviewer = Reviewer::new(&Client::new(silent, "default"), "dragoman-identity".to_owned());
+        let all = (0..=REVIEWS_MAX).map(|_| reviewer.review("token".to_owned()));
+        let refusals: Vec<Refusal> =
+            futures_util::future::join_all(all).await.into_iter().map(Result::unwrap_err).collect();
+        let busy = |refusal: &&Refusal| matches!(refusal, Refusal::Busy { again: AGAIN, .. });
+        assert_eq!(refusals.iter().filter(busy).count(), 1);
+        let late = |refusal: &&Refusal| refusal.to_string() == "the API server does not answer";
+        assert_eq!(refusals.iter().filter(late).count(), REVIEWS_MAX);
+    }
 }

@@ -1,5 +1,8 @@
 """One container of a pod over all its runs: started, judged by its probes, ended, and started again after a while."""
 
+import contextlib
+import subprocess
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -143,9 +146,21 @@ class Container:
         """Asks it to end, once; when that was. Its readiness is watched until it has ended."""
         if self.stopping is None:
             self.stopping = time.time()
-            if self.process is not None:
+            if self.process is not None and 'preStop' in self.said.get('lifecycle', {}):
+                threading.Thread(target=self._say_goodbye, args=(self.process,), daemon=True).start()
+            elif self.process is not None:
                 self.process.terminate()
         return self.stopping
+
+    def _say_goodbye(self, process: Process) -> None:
+        """The preStop hook, and then the signal. Whoever waits for the end has a deadline for both."""
+        hook = self.said['lifecycle']['preStop']
+        if 'sleep' in hook:
+            time.sleep(hook['sleep']['seconds'])
+        elif 'exec' in hook:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                process.run_inside(hook['exec']['command'], 300)
+        process.terminate()
 
     def kill(self) -> None:
         """Ends it."""

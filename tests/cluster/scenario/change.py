@@ -40,6 +40,14 @@ def scaled(west: Side, calls: Calls) -> None:
     no_failed_call(calls, 'meanwhile')
 
 
+def taken_over(west: Side, calls: Calls, what: str) -> None:
+    """A check: after a rollout the new pod alone answers, and no call has failed meanwhile."""
+    west.rolled_out('currency')
+    eventually('the former pod is gone', lambda: len(west.objects('pods', 'app=rates')), lambda found: found == 1, 90)
+    ended = no_failed_call(calls, what)
+    equal('it is the new one that answers', ended[-1].get('who'), west.pod('app=rates'))
+
+
 def root_replaced(east: Side, west: Side, calls: Calls) -> None:
     """West's root is replaced, east is told, and nobody starts anew because of it."""
     step("west's root is replaced")
@@ -56,8 +64,7 @@ def root_replaced(east: Side, west: Side, calls: Calls) -> None:
     note(f'after {time.monotonic() - began:.0f} s')
     no_failed_call(calls, 'meanwhile')
     west.k('rollout', 'restart', 'deployment', 'currency')
-    west.rolled_out('currency')
-    no_failed_call(calls, 'pods with certificates under the new root take over')
+    taken_over(west, calls, 'pods with certificates under the new root take over')
     age(west)
     left = eventually(
         'the old root leaves when nothing under it can be in use', west.roots, lambda found: found.count('BEGIN') == 1, 90
@@ -180,7 +187,7 @@ def sidecars_replaced(west: Side, calls: Calls) -> None:
     )
     eventually('new pods would have the next one', lambda: injected(west))
     west.k('rollout', 'restart', 'deployment', 'currency')
-    west.rolled_out('currency')
+    taken_over(west, calls, 'new pods take over')
     equal(
         'after a rollout they are the next ones',
         {pod['spec']['initContainers'][0]['image'] for pod in west.pods('app=rates')},

@@ -26,7 +26,9 @@ const PAGE_MAX: usize = 1000;
 /// A page is full with so many bytes; its last agent may go beyond.
 const PAGE_BYTES: usize = 2 << 20;
 /// How many callers may follow the changes at once.
-const WATCHERS_MAX: usize = 2000;
+const WATCHERS_MAX: usize = 256;
+/// The most bytes of words to look for.
+const WORDS_MAX: usize = 256;
 
 /// Who asks, as the connection has proved it. The listener puts it beside each request.
 #[derive(Clone, Debug)]
@@ -80,6 +82,9 @@ impl Service {
             true => self.mesh.to_string(),
             false => mesh,
         };
+        if skill.len() > WORDS_MAX {
+            return Err(Status::invalid_argument(format!("filter.skill has more than {WORDS_MAX} bytes")));
+        }
         let (caller, rules) = (caller.clone(), Arc::clone(&self.rules));
         Ok(View { caller, rules, namespace, mesh, words: Words::of(&skill), brief })
     }

@@ -127,10 +127,7 @@ fn knowledge(
     let cards = read_cards(ground, found.clone(), peers, metrics, calls)?;
     let mut others = Vec::new();
     for (seed, mesh) in (ground.seed..).zip(&ground.config.meshes) {
-        if let Some((told, following)) = follow(mesh, peers, seed)? {
-            others.push(told);
-            ground.tasks.push(following);
-        }
+        others.extend(follow(mesh, peers, seed, &mut ground.tasks)?);
     }
     let (snapshots, merging) = merge(Sources { found, cards, others }, metrics.clone());
     ground.tasks.push(merging);
@@ -178,7 +175,8 @@ fn follow(
     mesh: &PeerMesh,
     peers: &Peers,
     seed: u64,
-) -> Result<Option<(watch::Receiver<Told>, AbortOnDropHandle<()>)>, StartError> {
+    tasks: &mut Vec<AbortOnDropHandle<()>>,
+) -> Result<Option<watch::Receiver<Told>>, StartError> {
     let Some(directory) = &mesh.directory else { return Ok(None) };
     let expected = assemble::pattern(&directory.server)?;
     let hosts = Arc::new(Hosts::new(assemble::nameservers(None), Bounds::default()));
@@ -186,5 +184,7 @@ fn follow(
     let filter = Filter { own: true, ..Filter::default() };
     let request = WatchAgentsRequest { filter: Some(filter), brief: false };
     let follow = Follow { request, only: Some(mesh.name.clone()), keep: KEEP };
-    Ok(Some(directory.follow(follow, seed)))
+    let (told, following) = directory.follow(follow, seed);
+    tasks.push(following);
+    Ok(Some(told))
 }

@@ -17,7 +17,10 @@ fn name(text: &str) -> Name {
     Name::parse(text, &Home { namespace: "travel".into(), mesh: "east".into() }).unwrap()
 }
 
-fn found(agents: &[(&str, &[(u8, bool)])]) -> Found {
+/// An agent, and its endpoints: the end of each address, and whether it is ready.
+type Named<'a> = (&'a str, &'a [(u8, bool)]);
+
+fn found(agents: &[Named<'_>]) -> Found {
     let endpoint =
         |(last, ready): &(u8, bool)| Endpoint { address: ([10, 0, 0, *last], 1).into(), ready: *ready };
     let agents = agents.iter().map(|(agent, ends)| (name(agent), ends.iter().map(endpoint).collect()));
@@ -137,8 +140,7 @@ async fn not_all_cards_are_read_at_once_and_no_agent_holds_the_others_up_for_lon
         .boxed()
     });
     let agents: Vec<String> = (0..100).map(|number| format!("a{number}")).collect();
-    let agents: Vec<(&str, &[(u8, bool)])> =
-        agents.iter().map(|agent| (&**agent, &[(1, true)][..])).collect();
+    let agents: Vec<Named<'_>> = agents.iter().map(|agent| (&**agent, &[(1, true)][..])).collect();
     let (_found, receiver) = watch::channel(found(&agents));
     let (mut cards, _keeping) = keep(receiver, fetch, Clock::new(|| 7), 7, Metrics::default());
     cards.wait_for(|cards| cards.len() == 100).await.unwrap();

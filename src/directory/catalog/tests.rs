@@ -263,7 +263,8 @@ async fn agents_are_listed_and_found_by_words() {
             .collect();
         assert_eq!(seen, found, "{query}");
     }
-    for odd in ["", "{}", "[]", r#"{"query":{"filter":{"color":["red"]}}}"#, r#"{"query":7}"#] {
+    let long = json!({"query": "x".repeat(257)}).to_string();
+    for odd in [&*long, "", "{}", "[]", r#"{"query":{"filter":{"color":["red"]}}}"#, r#"{"query":7}"#] {
         assert_eq!(ask(&catalog, "POST /search", host, &[], odd).await.status(), 400, "{odd}");
     }
 }

@@ -1,6 +1,7 @@
 //! The sidecar as a whole: everything is built and listens before anything runs, and ends in order.
 
 mod assemble;
+mod check;
 mod controller;
 mod identity;
 mod listeners;
@@ -13,14 +14,20 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::assemble::Parts;
+pub use self::check::{Doctor, Finding, Verdict};
 pub use self::controller::Controller;
+use crate::a2a::Name;
 use crate::binding::grpc;
 use crate::config::Config;
 use crate::drain::{Trigger, drain};
 use crate::identity::{Clock, Metrics, State};
+
+/// How long an examination waits for the own identity.
+const IDENTITY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A sidecar that runs.
 #[derive(Debug)]
@@ -64,6 +71,38 @@ pub enum StartError {
     /// A part of the configuration that this version cannot do.
     #[error("{0} is not supported by this version")]
     Unsupported(&'static str),
+}
+
+/// A sidecar that is only looked at: it listens nowhere.
+#[derive(Debug)]
+pub struct Patient {
+    identity: watch::Receiver<State>,
+    doctor: Doctor,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Patient {
+    /// Takes up what a sidecar with this configuration would be.
+    ///
+    /// # Errors
+    /// If something cannot be built.
+    pub fn new(config: &Config, clock: Clock, seed: u64) -> Result<Self, StartError> {
+        let trust_domain = assemble::trust_domain(&config.mesh.trust_domain)?;
+        let metrics = Metrics::default();
+        let (identity, task) =
+            identity::source(&config.identity.source, trust_domain, clock.clone(), metrics)?;
+        let (_, drain) = drain();
+        let parts = Parts { identity: identity.clone(), clock, drain, registry: Registry::default(), seed };
+        Ok(Self { identity, doctor: parts.doctor_alone(config)?, _task: task })
+    }
+
+    /// Looks at it, and at `names` as it reaches them. An identity may take a while to come.
+    pub async fn examine(mut self, names: &[Name]) -> Vec<Finding> {
+        let loaded = self.identity.wait_for(|state| state.material().is_some());
+        // What is missing then is among the findings.
+        drop(timeout(IDENTITY_PATIENCE, loaded).await.map(drop));
+        self.doctor.examine(names).await
+    }
 }
 
 impl App {

@@ -5,6 +5,7 @@
 
 mod agents;
 mod certs;
+mod check;
 mod client;
 pub mod controller;
 mod demo;
@@ -44,6 +45,8 @@ enum Command {
     Card(Card),
     /// Send a text to an agent
     Send(Send),
+    /// Say what is wrong with a sidecar, and with agents as it reaches them, and what to do next
+    Check(Check),
     /// Check a configuration, or print its JSON Schema
     Config {
         #[command(subcommand)]
@@ -114,6 +117,17 @@ struct Agents {
 struct Card {
     /// agent, agent.namespace or agent.namespace.mesh
     name: String,
+    #[command(flatten)]
+    running: Running,
+}
+
+#[derive(Args, Debug)]
+struct Check {
+    /// The agents to look at: agent, agent.namespace or agent.namespace.mesh
+    names: Vec<String>,
+    /// The configuration to look at if no sidecar runs
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     running: Running,
 }
@@ -237,6 +251,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Agents(args) => agents::list(&args),
         Command::Card(args) => client::card(&args),
         Command::Send(args) => client::send(&args),
+        Command::Check(args) => check::run(&args),
         Command::Config { command } => configuration(command),
         Command::Certs { command } => certs::run(command),
         Command::Completions { shell } => {

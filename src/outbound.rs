@@ -11,6 +11,6 @@ mod tenant;
 
 pub use address::{Address, Hosts, NoAddress};
 pub use agents::{Agents, Known};
-pub use door::Door;
+pub use door::{Check, Door};
 pub use expected::Expected;
 pub use mesh::Mesh;

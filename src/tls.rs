@@ -1,6 +1,6 @@
 //! Mutual TLS 1.3 between sidecars: configurations whose key, chain and bundles are those of the moment. Each handshake
-//! reads the current [`State`], so nothing is rebuilt when material is replaced; connections
-//! that stand are left alone.
+//! reads the current [`State`], so nothing is rebuilt when material is replaced; of a connection that stands, a
+//! [`Belief`] tells when its end has come.
 //!
 //! There is no resumption: a resumed session would skip the verifier and outlive the certificate that it began with.
 //!
@@ -10,27 +10,31 @@
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, ConfigBuilder, ServerConfig, WantsVerifier,
+    ClientConfig, CommonState, ConfigBuilder, ServerConfig, WantsVerifier,
     client::Resumption,
     crypto::{WebPkiSupportedAlgorithms, aws_lc_rs},
     server::NoServerSessionStorage,
     version::TLS13,
 };
-use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
+mod belief;
 mod refusal;
 mod verify;
 
+pub use belief::Belief;
 pub use refusal::{Refusal, alert, is_rejection};
 use verify::{OwnKey, Verifier};
 
-use crate::identity::{Clock, Pattern, State, Svid};
+use belief::Judge;
+
+use crate::identity::{Clock, Pattern, State, Usage};
 
 /// Makes TLS configurations out of the own identity. A clone stands for the same identity.
 #[derive(Clone)]
 pub struct Tls {
     states: watch::Receiver<State>,
+    clock: Clock,
     clients: ConfigBuilder<ClientConfig, WantsVerifier>,
     servers: ConfigBuilder<ServerConfig, WantsVerifier>,
     algorithms: WebPkiSupportedAlgorithms,
@@ -45,12 +49,11 @@ impl Tls {
     pub fn new(states: watch::Receiver<State>, clock: Clock) -> Result<Self, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let algorithms = provider.signature_verification_algorithms;
-        let clock = Arc::new(clock);
-        let clients = ClientConfig::builder_with_details(Arc::clone(&provider), clock.clone())
+        let time = Arc::new(clock.clone());
+        let clients = ClientConfig::builder_with_details(Arc::clone(&provider), time.clone())
             .with_protocol_versions(&[&TLS13])?;
-        let servers =
-            ServerConfig::builder_with_details(provider, clock).with_protocol_versions(&[&TLS13])?;
-        Ok(Self { states, clients, servers, algorithms })
+        let servers = ServerConfig::builder_with_details(provider, time).with_protocol_versions(&[&TLS13])?;
+        Ok(Self { states, clock, clients, servers, algorithms })
     }
 
     /// For the end that accepts: a client must show an SVID of a trust domain that there is a bundle for. Who may do what
@@ -95,26 +98,35 @@ impl Tls {
     }
 
     fn verifier(&self, expected: Option<Pattern>) -> Verifier {
-        Verifier { states: self.states.clone(), expected, algorithms: self.algorithms }
+        Verifier { judge: self.judge(expected), algorithms: self.algorithms }
+    }
+
+    fn judge(&self, expected: Option<Pattern>) -> Judge {
+        Judge { states: self.states.clone(), expected }
+    }
+
+    /// The client that a handshake with [`Self::server`] has verified.
+    ///
+    /// # Errors
+    ///
+    /// When there is no certificate, or it is no SVID; after such a handshake neither can be.
+    pub fn client_of(&self, connection: &CommonState) -> Result<Belief, Refusal> {
+        Belief::of(self.judge(None), self.clock.clone(), Usage::Client, connection)
+    }
+
+    /// The server that a handshake with [`Self::client`] has verified, of which `expected` was wanted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::client_of`].
+    pub fn server_of(&self, connection: &CommonState, expected: Pattern) -> Result<Belief, Refusal> {
+        Belief::of(self.judge(Some(expected)), self.clock.clone(), Usage::Server, connection)
     }
 }
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls").field("state", &*self.states.borrow()).finish_non_exhaustive()
-    }
-}
-
-/// Who is at the other end: ID and validity of the leaf in a connection's `peer_certificates()`, which the handshake has
-/// verified.
-///
-/// # Errors
-///
-/// When there is no certificate, or it is no SVID; after a handshake with one of our configurations neither can be.
-pub fn peer(certificates: Option<&[CertificateDer<'_>]>) -> Result<Svid, Refusal> {
-    match certificates.and_then(<[_]>::first) {
-        Some(leaf) => Svid::read(leaf).map_err(Refusal::Untrusted),
-        None => Err(Refusal::Anonymous),
     }
 }
 

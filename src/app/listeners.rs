@@ -26,11 +26,11 @@ use crate::config::Listen;
 use crate::drain::{Drain, Stage};
 use crate::identity::SpiffeId;
 use crate::net::describe;
-use crate::net::serve::Http;
+use crate::net::serve::{Accepted, Http};
 use crate::net::{listen, local};
 use crate::task;
 use crate::telemetry::{Direction, Metrics};
-use crate::tls::{self, Refusal};
+use crate::tls::{Belief, Refusal, Tls};
 use crate::{inbound, outbound};
 
 /// How long a peer may take for its TLS handshake, and how many may be at it.
@@ -78,32 +78,32 @@ impl Listeners {
                     let service = service_fn(move |request: Request<Incoming>| {
                         Arc::clone(&door).serve(request, only.clone()).map(Ok::<_, Infallible>).boxed()
                     });
-                    std::future::ready(Some((stream, service)))
+                    std::future::ready(Some(Accepted::new(stream, service)))
                 });
             self.tasks.push(task::spawn(serve));
         }
     }
 
     /// The mesh door.
-    pub(super) fn inbound(
-        &mut self,
-        bound: Bound,
-        door: &Arc<inbound::Door>,
-        tls: Arc<ServerConfig>,
-        metrics: &Metrics,
-    ) {
+    pub(super) fn inbound(&mut self, bound: Bound, door: &Arc<inbound::Door>, tls: Tls, metrics: &Metrics) {
         self.addresses.inbound.clone_from(&bound.addresses);
         let door = Arc::clone(door);
-        self.mutual(bound, tls, metrics, move |request, peer| Arc::clone(&door).serve(request, peer));
+        let answer = move |request, peer| Arc::clone(&door).serve(request, peer);
+        self.mutual(bound, (tls, &[b"h2", b"http/1.1"]), metrics, answer);
     }
 
-    /// A door for those who prove who they are.
-    pub(super) fn mutual<A, F>(&mut self, bound: Bound, tls: Arc<ServerConfig>, metrics: &Metrics, answer: A)
-    where
+    /// A door for those who prove who they are; what is spoken there, the preferred one first.
+    pub(super) fn mutual<A, F>(
+        &mut self,
+        bound: Bound,
+        (tls, alpn): (Tls, &[&[u8]]),
+        metrics: &Metrics,
+        answer: A,
+    ) where
         A: Fn(Request<Incoming>, SpiffeId) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let gate = Gate::new(tls, metrics);
+        let gate = Gate::new(tls.server(alpn), tls, metrics);
         // Peers are accepted as long as they may not know that this endpoint fades, the local agent to the end.
         let last = Some(Stage::Fading);
         for listener in bound.listeners {
@@ -112,12 +112,13 @@ impl Listeners {
                 self.http.clone().serve(listener, self.drain.clone(), last, move |stream: TcpStream| {
                     let (answer, gate) = (answer.clone(), gate.clone());
                     async move {
-                        let (stream, peer) = gate.admit(stream).await?;
+                        let (io, belief) = gate.admit(stream).await?;
+                        let peer = belief.peer().id.clone();
                         // HTTP/2 moves it into a task of its own, which is cheaper in a box.
                         let service = service_fn(move |request: Request<Incoming>| {
                             answer(request, peer.clone()).map(Ok::<_, Infallible>).boxed()
                         });
-                        Some((stream, service))
+                        Some(Accepted { io, service, peer: Some(belief) })
                     }
                 });
             self.tasks.push(task::spawn(serve));
@@ -125,12 +126,17 @@ impl Listeners {
     }
 
     /// A door for anybody, over TLS.
-    pub(super) fn open<A, F>(&mut self, bound: Bound, tls: Arc<ServerConfig>, metrics: &Metrics, answer: A)
-    where
+    pub(super) fn open<A, F>(
+        &mut self,
+        bound: Bound,
+        (tls, alpn): (Tls, &[&[u8]]),
+        metrics: &Metrics,
+        answer: A,
+    ) where
         A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let gate = Gate::new(tls, metrics);
+        let gate = Gate::new(tls.open_server(alpn), tls, metrics);
         let last = Some(Stage::Fading);
         for listener in bound.listeners {
             let (answer, gate) = (answer.clone(), gate.clone());
@@ -142,7 +148,7 @@ impl Listeners {
                         let service = service_fn(move |request: Request<Incoming>| {
                             answer(request).map(Ok::<_, Infallible>).boxed()
                         });
-                        Some((stream, service))
+                        Some(Accepted::new(stream, service))
                     }
                 });
             self.tasks.push(task::spawn(serve));
@@ -166,7 +172,7 @@ impl Listeners {
                             async move { Ok::<_, Infallible>(served.await) }
                         })
                     });
-                    std::future::ready(service.map(|service| (stream, service)))
+                    std::future::ready(service.map(|service| Accepted::new(stream, service)))
                 });
             self.tasks.push(task::spawn(serve));
         }
@@ -177,26 +183,28 @@ impl Listeners {
 #[derive(Clone)]
 struct Gate {
     acceptor: TlsAcceptor,
+    tls: Tls,
     turns: Arc<Semaphore>,
     metrics: Metrics,
 }
 
 impl Gate {
-    fn new(tls: Arc<ServerConfig>, metrics: &Metrics) -> Self {
+    fn new(config: Arc<ServerConfig>, tls: Tls, metrics: &Metrics) -> Self {
         Self {
-            acceptor: TlsAcceptor::from(tls),
+            acceptor: TlsAcceptor::from(config),
+            tls,
             turns: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             metrics: metrics.clone(),
         }
     }
 
     /// Lets a peer in that proves who it is.
-    async fn admit(&self, stream: TcpStream) -> Option<(TlsStream<TcpStream>, SpiffeId)> {
+    async fn admit(&self, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Belief)> {
         let address = stream.peer_addr().ok();
         let accepted = self.accept(stream).await?;
         let admitted = accepted.map_err(|error| (Refusal::of(&error), describe(&error))).and_then(|stream| {
-            let peer = tls::peer(stream.get_ref().1.peer_certificates());
-            peer.map(|peer| (stream, peer.id)).map_err(|refusal| (Some(refusal), String::new()))
+            let peer = self.tls.client_of(stream.get_ref().1);
+            peer.map(|peer| (stream, peer)).map_err(|refusal| (Some(refusal), String::new()))
         });
         match admitted {
             Ok(admitted) => Some(admitted),

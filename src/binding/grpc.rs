@@ -4,6 +4,7 @@ mod client;
 mod details;
 mod exchange;
 mod messages;
+mod probe;
 mod replies;
 mod server;
 mod services;
@@ -15,6 +16,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 pub use client::{Client, PlainClient};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
+pub use probe::Probe;
 pub use server::{Back, Routed, Server, refuse};
 pub use services::{Services, Undescribed};
 

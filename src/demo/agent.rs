@@ -27,7 +27,7 @@ use crate::a2a::{A2A_VERSION, Reason};
 use crate::codec::sse;
 use crate::drain::Drain;
 use crate::net::collect;
-use crate::net::serve::Http;
+use crate::net::serve::{Accepted, Http};
 use crate::task;
 
 /// The largest request.
@@ -96,7 +96,7 @@ pub(super) fn serve(
             let agent = Arc::clone(&agent);
             async move { Ok::<_, Infallible>(agent.answer(request).await) }
         });
-        std::future::ready(Some((stream, service)))
+        std::future::ready(Some(Accepted::new(stream, service)))
     };
     Ok(task::spawn(Http::new(STREAM_WINDOW).serve(listener, drain, None, accept)))
 }

@@ -82,7 +82,7 @@ pub fn over(stack: impl Stage) -> Fetch {
 
 /// Keeps the cards of all that is found, as long as the handle lives. `seed` decides when each is read again.
 pub fn keep(
-    found: watch::Receiver<Found>,
+    found: watch::Receiver<Arc<Found>>,
     fetch: Fetch,
     clock: Clock,
     seed: u64,
@@ -135,7 +135,7 @@ type Stale = bool;
 type Done = (Name, Result<Bytes, String>);
 
 impl Keeper {
-    async fn run(mut self, mut found: watch::Receiver<Found>) {
+    async fn run(mut self, mut found: watch::Receiver<Arc<Found>>) {
         let mut reading = FuturesUnordered::<BoxFuture<'static, Done>>::new();
         self.adopt(&found.borrow_and_update());
         let mut watching = true;

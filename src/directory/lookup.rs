@@ -1,5 +1,6 @@
 //! Where agents are, for the directory's own calls: as it was found, without DNS.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -15,7 +16,7 @@ pub(super) const TTL: Duration = Duration::from_millis(500);
 
 /// Answers from what was found.
 #[derive(Debug)]
-pub struct FromFound(pub watch::Receiver<Found>);
+pub struct FromFound(pub watch::Receiver<Arc<Found>>);
 
 impl FromFound {
     /// The times and sizes that go with it: asking costs nothing, and an agent
@@ -61,7 +62,7 @@ mod tests {
         let endpoint = |address: &str, ready| Endpoint { address: address.parse().unwrap(), ready };
         let endpoints = vec![endpoint("10.0.0.1:1", true), endpoint("10.0.0.2:1", false)];
         let agents = [(name("a"), endpoints), (name("b"), vec![endpoint("10.0.0.3:1", false)])].into();
-        let lookup = FromFound(watch::channel(Found { agents, addresses: Vec::new() }).1);
+        let lookup = FromFound(watch::channel(Arc::new(Found { agents, addresses: Vec::new() })).1);
         let addresses = vec!["10.0.0.1:1".parse().unwrap()];
         assert_eq!(lookup.lookup(&name("a")).await, Answer::Found { addresses, ttl: TTL });
         for absent in ["b", "c"] {

@@ -23,7 +23,7 @@ const GATHER: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Sources {
     /// The agents of the own mesh.
-    pub found: watch::Receiver<Found>,
+    pub found: watch::Receiver<Arc<Found>>,
     /// Their cards.
     pub cards: watch::Receiver<Cards>,
     /// What the directories of other meshes tell, each of its own mesh.
@@ -71,10 +71,9 @@ impl Sources {
         for other in &mut self.others {
             for (name, told) in &other.borrow_and_update().agents {
                 // The own mesh is known best here.
-                agents.entry(name.clone()).or_insert_with(|| {
-                    let agent = message::read(name.clone(), told);
-                    shared(agent, before)
-                });
+                agents
+                    .entry(name.clone())
+                    .or_insert_with(|| theirs(message::read(name.clone(), told), before));
             }
         }
         Snapshot { agents, addresses: found.addresses.clone() }
@@ -106,11 +105,13 @@ fn own(name: &Name, endpoints: &[Endpoint], reading: &Reading, before: &Snapshot
     })
 }
 
-fn shared(agent: Agent, before: &Snapshot) -> Arc<Agent> {
-    match before.agents.get(&agent.name) {
-        Some(known) if **known == agent => Arc::clone(known),
-        _ => Arc::new(agent),
+/// A directory that has just begun anew may not have read all cards yet: the last one is kept here too.
+fn theirs(mut agent: Agent, before: &Snapshot) -> Arc<Agent> {
+    let Some(known) = before.agents.get(&agent.name) else { return Arc::new(agent) };
+    if agent.card.is_none() {
+        agent.card.clone_from(&known.card);
     }
+    if **known == agent { Arc::clone(known) } else { Arc::new(agent) }
 }
 
 #[cfg(test)]
@@ -134,10 +135,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_change_anywhere_makes_a_new_snapshot_that_shares_what_stayed() {
-        let (found_tx, found) = watch::channel(Found {
+        let (found_tx, found) = watch::channel(Arc::new(Found {
             agents: [(name("a"), vec![endpoint(1, true)]), (name("b"), vec![])].into(),
             addresses: vec!["10.9.9.9".parse().unwrap()],
-        });
+        }));
         let (cards_tx, cards) = watch::channel(Cards::new());
         let (west_tx, west) = watch::channel(Told::default());
         let (mut snapshots, _merging) =
@@ -164,7 +165,7 @@ mod tests {
         let third = snapshots.wait_for(|now| now.agents.len() == 3).await.unwrap().clone();
         assert!(Arc::ptr_eq(&third.agents[&name("a")], &second.agents[&name("a")]));
 
-        found_tx.send_modify(|found| drop(found.agents.remove(&name("b"))));
+        found_tx.send_modify(|found| drop(Arc::make_mut(found).agents.remove(&name("b"))));
         snapshots.wait_for(|now| names(now) == ["a.travel.east", "c.x.west"]).await.unwrap();
         drop((found_tx, cards_tx));
         west_tx.send_modify(|west| west.agents.clear());

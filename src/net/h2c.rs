@@ -64,7 +64,7 @@ async fn connect(
     // the kernel knows when the agent is gone.
     let manner = Manner { scheme: Scheme::HTTP, authority, stream_window, pings: false };
     let explain = silent.clone();
-    let connection = Connection::over(io.into_inner(), manner, move |ended| ended.map(explain));
+    let connection = Connection::over(io.into_inner(), manner, None, move |ended| ended.map(explain));
     connection.await.map_err(|error| silent(&error))
 }
 

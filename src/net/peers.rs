@@ -115,9 +115,10 @@ async fn connect(
 ) -> Result<Connection, Unreachable> {
     let address = key.address;
     let (authority, name) = key.server.names().map_err(|error| silent(address, error))?;
-    let io = timeout(settings.connect, handshake(&tls, address, &name, expected))
+    let io = timeout(settings.connect, handshake(&tls, address, &name, expected.clone()))
         .await
         .map_err(|_| silent(address, "no answer in time"))??;
+    let peer = tls.server_of(io.get_ref().1, expected).map_err(Unreachable::Refused)?;
     let (io, heard) = LastWords::new(io);
     let manner =
         Manner { scheme: Scheme::HTTPS, authority, stream_window: settings.stream_window, pings: true };
@@ -126,7 +127,7 @@ async fn connect(
         let heard = heard.get().map(|error| error as _);
         heard.or(ended).map(|error| unreachable(address, error))
     };
-    Connection::over(io, manner, explain).await.map_err(|error| unreachable(address, &error))
+    Connection::over(io, manner, Some(peer), explain).await.map_err(|error| unreachable(address, &error))
 }
 
 async fn handshake(

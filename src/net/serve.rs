@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tonic::body::Body;
@@ -20,6 +21,7 @@ use super::gather::Gathered;
 use super::listen::tune;
 use super::{CONNECTION_WINDOW, FRAME_MAX, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAMS_MAX};
 use crate::drain::{Drain, Stage};
+use crate::tls::Belief;
 
 /// How long a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,6 +30,24 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const RESETS_MAX: usize = 10_000;
 /// How long to wait before accepting again when the machine has no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A connection that was let in.
+#[derive(Debug)]
+pub struct Accepted<I, S> {
+    /// Its bytes.
+    pub io: I,
+    /// What answers on it.
+    pub service: S,
+    /// Who is at its other end, where that is known: once it is not believed any more, the connection ends.
+    pub peer: Option<Belief>,
+}
+
+impl<I, S> Accepted<I, S> {
+    /// A connection of which nobody asks who is at its other end.
+    pub fn new(io: I, service: S) -> Self {
+        Self { io, service, peer: None }
+    }
+}
 
 /// How HTTP is spoken on a listener.
 #[derive(Clone, Debug)]
@@ -56,7 +76,7 @@ impl Http {
     pub async fn serve<A, F, I, S>(self, listener: TcpListener, drain: Drain, last: Option<Stage>, accept: A)
     where
         A: Fn(TcpStream) -> F + Clone + Send + 'static,
-        F: Future<Output = Option<(I, S)>> + Send,
+        F: Future<Output = Option<Accepted<I, S>>> + Send,
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send,
@@ -76,8 +96,8 @@ impl Http {
                 accepted = accept_one(&listener) => {
                     let (http, drain, accept) = (self.clone(), drain.clone(), accept.clone());
                     connections.spawn(async move {
-                        if let Some((io, service)) = accept(accepted).await {
-                            http.connection(io, service, drain).await;
+                        if let Some(accepted) = accept(accepted).await {
+                            http.connection(accepted, drain).await;
                         }
                     });
                 }
@@ -89,7 +109,7 @@ impl Http {
         while connections.join_next().await.is_some() {}
     }
 
-    async fn connection<I, S>(self, io: I, service: S, mut drain: Drain)
+    async fn connection<I, S>(self, accepted: Accepted<I, S>, mut drain: Drain)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send,
@@ -99,15 +119,28 @@ impl Http {
         let since = drain.stage();
         // An answer is under way until its last byte is written. Nobody waits for who comes at the very end.
         let _busy = (since < Stage::Ending).then(|| drain.busy());
+        let Accepted { io, service, peer } = accepted;
+        let fading = Notify::new();
+        let lost = async {
+            match peer {
+                Some(peer) => peer.lost(|| fading.notify_one()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(lost);
         let io = Gathered::new(io);
         let connection = self.0.serve_connection(TokioIo::new(io.clone()), service);
         tokio::pin!(connection);
-        let ended = tokio::select! {
-            ended = io.drive(connection.as_mut()) => ended,
-            () = drain.past(since) => {
-                connection.as_mut().graceful_shutdown();
-                io.drive(connection).await
+        let mut leaving = false;
+        let ended = loop {
+            tokio::select! {
+                ended = io.drive(connection.as_mut()) => break ended,
+                () = drain.past(since), if !leaving => {}
+                () = fading.notified() => {}
+                refusal = &mut lost => break Err(Box::new(refusal) as _),
             }
+            leaving = true;
+            connection.as_mut().graceful_shutdown();
         };
         if let Err(error) = ended {
             tracing::debug!(error = %error, "A connection broke");

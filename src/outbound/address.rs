@@ -22,6 +22,8 @@ pub enum Address {
     },
     /// All agents that are known.
     Agents,
+    /// How this sidecar is.
+    Check,
     /// A host outside the mesh, asked for as through a proxy.
     Forward(Authority),
 }
@@ -111,6 +113,9 @@ impl Hosts {
     }
 
     fn by_path(&self, path: &str, authority: &str) -> Result<Address, NoAddress> {
+        if path == "/check" {
+            return Ok(Address::Check);
+        }
         let below = path.strip_prefix("/agents").ok_or_else(|| NoAddress::NotFound(path.to_owned()))?;
         let Some(below) = below.strip_prefix('/').filter(|below| !below.is_empty()) else {
             return match below {

@@ -1,8 +1,10 @@
 //! The local door: what may come in from the agent's side, and where it goes.
 
+use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tonic::body::Body;
@@ -34,15 +36,39 @@ pub struct Door {
     pub card: card::Server,
     /// Which other agents there are.
     pub agents: Agents,
+    /// What is wrong here, if anything.
+    pub check: Check,
     /// For hosts outside the mesh.
     pub http: http1::Client,
     /// Where refusals are counted.
     pub edge: Edge,
 }
 
+/// Looks at this sidecar, and at agents as it reaches them; what it finds is JSON.
+#[derive(Clone)]
+pub struct Check(Arc<Examination>);
+
+type Examination = dyn Fn(Vec<Name>) -> BoxFuture<'static, serde_json::Value> + Send + Sync;
+
+impl Check {
+    /// It is done by `examine`.
+    pub fn new(
+        examine: impl Fn(Vec<Name>) -> BoxFuture<'static, serde_json::Value> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(examine))
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Check")
+    }
+}
+
 /// Where a request goes.
 enum Destination {
     Agents,
+    Check(Vec<Name>),
     Card(card::Document, Arrival),
     Forward,
     Grpc(Route),
@@ -80,6 +106,7 @@ impl Door {
             Ok(Destination::Agents) => {
                 Box::pin(self.agents.serve(request.method(), request.uri().query())).await
             }
+            Ok(Destination::Check(names)) => json_response(StatusCode::OK, &(self.check.0)(names).await),
             Ok(Destination::Card(document, arrival)) => {
                 Box::pin(self.card.serve(document, request, arrival)).await
             }
@@ -130,6 +157,7 @@ impl Door {
         self.guard(headers)?;
         match address {
             Address::Agents => Ok(Destination::Agents),
+            Address::Check => self.check(uri),
             Address::Forward(_) => Ok(Destination::Forward),
             Address::Agent { name, rest, base } => self.agent(request, name, rest, base),
         }
@@ -150,6 +178,13 @@ impl Door {
             }
             None => Ok(()),
         }
+    }
+
+    /// The agents that an examination is asked to look at, each as `agent=NAME` in the query.
+    fn check(&self, uri: &Uri) -> Result<Destination, Refusal> {
+        let asked = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("agent="));
+        let names = asked.map(|name| Name::parse(name, &self.hosts.home).map_err(NoAddress::Name));
+        Ok(Destination::Check(names.collect::<Result<_, _>>()?))
     }
 
     fn agent(
@@ -229,4 +264,11 @@ impl From<NoAddress> for Refusal {
         };
         Self { status, reason, message: error.to_string() }
     }
+}
+
+fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::new(http_body_util::Full::from(body.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }

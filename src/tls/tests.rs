@@ -1,11 +1,14 @@
 //! Real handshakes over a pipe in memory.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
 use rustls::{AlertDescription, CertificateError, HandshakeKind, NamedGroup, ProtocolVersion};
-use rustls_pki_types::{PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 use super::*;
@@ -137,8 +140,9 @@ async fn federated_domains_talk_and_know_each_other() {
     let (mut client, mut server) = connected(a.client(ANY_B), b.server()).await;
     talk(&mut client, &mut server).await;
     let (near, far) = (client.get_ref().1, server.get_ref().1);
-    assert_eq!(peer(near.peer_certificates()).unwrap().id, id(B));
-    let seen = peer(far.peer_certificates()).unwrap();
+    let expected = Pattern::parse(ANY_B).unwrap();
+    assert_eq!(a.tls.server_of(near, expected).unwrap().peer().id, id(B));
+    let seen = b.tls.client_of(far).unwrap().peer().clone();
     assert_eq!((seen.id, seen.not_after), (id(A), NOW + 3600));
     assert_eq!(near.alpn_protocol(), Some(&b"h2"[..]));
     assert_eq!(near.protocol_version(), Some(ProtocolVersion::TLSv1_3));
@@ -247,7 +251,6 @@ async fn a_client_without_a_certificate_is_refused() {
         .with_custom_certificate_verifier(Arc::new(gullible))
         .with_no_client_auth();
     assert_eq!(server_refusal(Arc::new(client), end.server()).await, Refusal::Anonymous);
-    assert_eq!(peer(None), Err(Refusal::Anonymous));
 }
 
 #[tokio::test]
@@ -288,8 +291,8 @@ async fn a_new_key_is_shown_without_a_new_configuration() {
     b.put(material(B, &root_b, &both));
     let (client, server) = connected(config, server_config).await;
     assert_ne!(client.get_ref().1.peer_certificates().unwrap(), old);
-    let seen = peer(server.get_ref().1.peer_certificates()).unwrap();
-    assert_eq!(seen.id, id("spiffe://a.test/ns/travel/sa/renewed"));
+    let seen = b.tls.client_of(server.get_ref().1).unwrap();
+    assert_eq!(seen.peer().id, id("spiffe://a.test/ns/travel/sa/renewed"));
     talk(&mut old_client, &mut old_server).await;
 }
 
@@ -306,6 +309,58 @@ async fn bundles_come_and_go_without_a_new_configuration() {
     let refusal = client_refusal(config, server_config).await;
     assert!(matches!(refusal, Refusal::Untrusted(Untrusted::NoBundle { .. })), "{refusal}");
     talk(&mut client, &mut server).await;
+}
+
+/// Whether a connection fades, and whether it is over, once `change` has happened and a minute has passed.
+async fn after(end: &End, belief: Belief, change: impl FnOnce(&End)) -> (bool, bool) {
+    let faded = AtomicBool::new(false);
+    let lost = belief.lost(|| faded.store(true, Ordering::Relaxed));
+    tokio::pin!(lost);
+    assert!(timeout(Duration::from_secs(3600), &mut lost).await.is_err());
+    assert!(!faded.load(Ordering::Relaxed));
+    change(end);
+    let over = timeout(Duration::from_secs(60), lost).await.is_ok();
+    (faded.load(Ordering::Relaxed), over)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_lasts_as_long_as_both_ends_are_who_they_were() {
+    let (a, b, ca, cb) = federated();
+    let both = [("a.test", &ca), ("b.test", &cb)];
+    let seen = async || {
+        let (client, server) = connected(a.client(ANY_B), b.server()).await;
+        (client, b.tls.client_of(server.get_ref().1).unwrap())
+    };
+    let (_client, belief) = seen().await;
+    assert_eq!(
+        after(&b, belief, |b| b.put(material(B, &cb, &both))).await,
+        (true, false),
+        "own leaf renewed"
+    );
+
+    let (_client, belief) = seen().await;
+    let gone = |b: &End| b.put(material(B, &cb, &[("b.test", &cb)]));
+    assert_eq!(after(&b, belief, gone).await, (true, true), "bundle taken away");
+
+    b.put(material(B, &cb, &both));
+    let (_client, belief) = seen().await;
+    let other = root("a.test");
+    let exchanged = |b: &End| b.put(material(B, &cb, &[("a.test", &other), ("b.test", &cb)]));
+    assert_eq!(after(&b, belief, exchanged).await, (true, true), "root replaced");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_peer_may_end_what_it_has_begun() {
+    let (a, b, _, cb) = federated();
+    let ahead = Arc::new(AtomicI64::new(0));
+    let later = Arc::clone(&ahead);
+    let clock = Clock::new(move || NOW + later.load(Ordering::Relaxed));
+    let (client, _server) = connected(a.client(ANY_B), b.server()).await;
+    let tls = Tls::new(a.states.subscribe(), clock).unwrap();
+    let belief = tls.server_of(client.get_ref().1, Pattern::parse(ANY_B).unwrap()).unwrap();
+    let faded = after(&a, belief, |_| ahead.store(3600, Ordering::Relaxed)).await;
+    assert_eq!(faded, (true, false));
+    drop(cb);
 }
 
 #[tokio::test]

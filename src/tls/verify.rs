@@ -19,8 +19,8 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::sync::watch;
 
-use super::Refusal;
-use crate::identity::{Pattern, State, Svid, Usage};
+use super::{Refusal, belief::Judge};
+use crate::identity::{State, Usage};
 
 /// Our key and chain, at both ends of connections.
 #[derive(Debug)]
@@ -51,9 +51,7 @@ impl ResolvesClientCert for OwnKey {
 /// Judges peers, at both ends of connections.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    pub(super) states: watch::Receiver<State>,
-    /// Who the peer must be; `None` is anybody whose trust domain is known.
-    pub(super) expected: Option<Pattern>,
+    pub(super) judge: Judge,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -65,18 +63,8 @@ impl Verifier {
         usage: Usage,
         now: UnixTime,
     ) -> Result<(), Refusal> {
-        let material = match &*self.states.borrow() {
-            State::Loaded(material) => Arc::clone(material),
-            State::Missing(reason) => return Err(Refusal::NotReady(reason.clone())),
-        };
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let peer = Svid::verify(leaf, rest, &material.bundles, usage, now)?;
-        match &self.expected {
-            Some(expected) if !expected.matches(peer.id.as_str()) => {
-                Err(Refusal::Mismatch { expected: expected.clone(), presented: peer.id })
-            }
-            _ => Ok(()),
-        }
+        self.judge.judge(leaf, rest, usage, now).map(drop)
     }
 
     fn verify_signature(

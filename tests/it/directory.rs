@@ -27,7 +27,8 @@ mod https;
 /// A directory that runs, and what it is told of agents.
 struct Directory {
     controller: Controller,
-    found: watch::Sender<Found>,
+    found: watch::Sender<Arc<Found>>,
+    _complete: watch::Sender<Result<(), String>>,
 }
 
 impl Directory {
@@ -44,10 +45,12 @@ impl Directory {
         merge(&mut config, more);
         let config = ControllerConfig::parse("test.yaml", config.to_string().as_bytes(), |_| None);
         let config = config.unwrap_or_else(|error| panic!("{error}"));
-        let (found, receiver) = watch::channel(Found::default());
-        let mut controller = Controller::directory(&config, receiver, mesh.clock(), 7).unwrap();
+        let (found, receiver) = watch::channel(Arc::default());
+        let (complete_tx, complete) = watch::channel(Ok(()));
+        let controller = Controller::directory(&config, receiver, complete, mesh.clock(), 7);
+        let mut controller = controller.unwrap();
         soon("the directory", controller.ready()).await;
-        Self { controller, found }
+        Self { controller, found, _complete: complete_tx }
     }
 
     fn address(&self, door: &str) -> SocketAddr {
@@ -61,12 +64,12 @@ impl Directory {
     /// Says that an agent is there.
     fn find(&self, name: &str, address: SocketAddr) {
         self.found.send_modify(|found| {
-            found.agents.insert(full(name), vec![Endpoint { address, ready: true }]);
+            Arc::make_mut(found).agents.insert(full(name), vec![Endpoint { address, ready: true }]);
         });
     }
 
     fn lose(&self, name: &str) {
-        self.found.send_modify(|found| drop(found.agents.remove(&full(name))));
+        self.found.send_modify(|found| drop(Arc::make_mut(found).agents.remove(&full(name))));
     }
 }
 
@@ -196,7 +199,7 @@ async fn a_sidecar_lists_agents_that_it_has_never_called_with_what_their_cards_s
     // What follows is told to who watches: the card first, then that the agent is gone.
     soon("the skill", async { while lines.until("updated").await["skills"][0]["id"] != "convert" {} }).await;
     directory.found.send_modify(|found| {
-        for endpoint in found.agents.values_mut().flatten() {
+        for endpoint in Arc::make_mut(found).agents.values_mut().flatten() {
             endpoint.ready = false;
         }
     });
@@ -245,14 +248,14 @@ async fn who_may_not_see_an_agent_is_told_nothing_of_it() {
     directory.find(&currency, address);
     let mut lines = Lines::of(&planner, "all=true").await;
     assert_eq!(lines.next().await, json!({"synced": true}));
-    listed(&boss, "?all=true", &[currency.clone()]).await;
+    listed(&boss, "?all=true", std::slice::from_ref(&currency)).await;
     directory.find(&hotel, address);
     listed(&boss, "?all=true", &[currency.clone(), hotel.clone()]).await;
-    listed(&planner, "?all=true", &[hotel.clone()]).await;
+    listed(&planner, "?all=true", std::slice::from_ref(&hotel)).await;
     listed(&stranger, "?all=true", &[]).await;
     // Changes of what is hidden are as silent as what is hidden: the next that is told is about the other.
     directory.lose(&currency);
-    listed(&boss, "?all=true", &[hotel.clone()]).await;
+    listed(&boss, "?all=true", std::slice::from_ref(&hotel)).await;
     directory.lose(&hotel);
     assert_eq!(lines.next().await["updated"]["name"], json!(hotel));
     assert_eq!(lines.until("removed").await, json!(hotel));
@@ -324,7 +327,7 @@ async fn directories_tell_each_other_of_their_own_agents_and_of_what_becomes_of_
     let mut lines = Lines::of(&planner, "all=true").await;
     lines.until("synced").await;
     let at = remote.address("directory");
-    let Directory { controller, found } = remote;
+    let Directory { controller, found, .. } = remote;
     drop(controller);
     logs::line("that it is away", |line| {
         let whose = line["directory"].as_str().is_some_and(|directory| directory.contains(&at.to_string()));

@@ -15,6 +15,8 @@ mod addressing;
 mod admin;
 /// Cards through both sidecars.
 mod cards;
+/// What `dragoman check` finds.
+mod check;
 /// The commands, as somebody types them.
 mod cli;
 /// The codec against its goldens, its limits and the oracle.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dragoman::identity::{Authority, Clock, Issued};
 use serde_json::json;
 
-use crate::harness::agent::{Agent, message};
+use crate::harness::agent::{Agent, message, status_update};
 use crate::harness::client::say;
 use crate::harness::mesh::{Mesh, Pair, Sidecar, beside, known, swap};
 use crate::harness::{eventually, soon};
@@ -117,6 +117,54 @@ async fn a_whole_authority_is_replaced_under_load_without_a_call_that_fails() {
     for caller in load {
         caller.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn whose_bundle_is_taken_away_gets_no_further_call_on_a_connection_that_stands() {
+    let (east, west) = (Mesh::new(), Mesh::named("west"));
+    let agent = Agent::start().await;
+    let beside = beside("currency", &agent.url());
+    let _answering = agent.always(|_| message("abroad"));
+    let (to_west, to_east) = (west.issue("currency"), east.issue("planner"));
+    let foreign = to_west.join("east.example.trust-bundle.pem");
+    std::fs::write(&foreign, east.authority.root_pem()).unwrap();
+    std::fs::write(to_east.join("west.example.trust-bundle.pem"), west.authority.root_pem()).unwrap();
+    let name = west.agent("currency");
+    let mut config = beside;
+    config["policy"] = json!({"allow": [{"from": ["spiffe://east.example/**"]}]});
+    let mut currency = west.start("currency", config);
+    let mut config = known(&name, &[currency.inbound()]);
+    config["meshes"] = json!([{"name": "west", "trustDomain": "west.example"}]);
+    let mut planner = east.start("planner", config);
+    soon("both identities", async { tokio::join!(currency.app.ready(), planner.app.ready()) }).await;
+    assert!(planner.call(&name, "SendMessage", &say("x")).await.result().contains("abroad"));
+
+    std::fs::remove_file(foreign).unwrap();
+    reloads(&currency, 2.0).await;
+    eventually("the refusal", || async {
+        let answer = planner.call(&name, "SendMessage", &say("x")).await;
+        answer.body.contains("PEER_UNTRUSTED").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_with_the_next_call_and_a_stream_goes_on() {
+    let mut pair = Pair::start().await;
+    let caller = pair.planner.begin("currency", "SendStreamingMessage", &say("x")).await;
+    let mut stream = pair.agent.request().await.stream().await;
+    stream.event(&status_update("before")).await;
+    let mut caller = caller.reading().await;
+    caller.result().await;
+
+    let new = issued(&pair.mesh, &pair.mesh.authority, "planner", Duration::from_secs(1800));
+    save(&pair.mesh, &new, "planner", &[&pair.mesh.authority]);
+    uses(&pair.planner, new.not_after).await;
+    let mut again = pair.planner.begin("currency", "SendMessage", &say("y")).await;
+    pair.agent.request().await.result(&message("y")).await;
+    assert_eq!(again.answer().await.status, 200);
+    stream.event(&status_update("after")).await;
+    assert!(caller.result().await.contains("after"));
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use crate::binding::{Edge, grpc};
 use crate::config::PeerMesh;
 use crate::directory::cards::{self, Cards};
 use crate::directory::service::Caller;
-use crate::directory::{Catalog, Found, FromFound, Metrics, Service, Snapshot, Sources, merge};
+use crate::directory::{Catalog, Found, FromFound, Known, Metrics, Service, Snapshot, Sources, merge};
 use crate::discovery::directory::{Directory, Follow, Told};
 use crate::discovery::{self, Bounds, Discovery, Hosts};
 use crate::identity::State;
@@ -48,10 +48,15 @@ pub(super) async fn start(_ground: &mut Ground<'_>) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Knows and tells the agents that are found.
-pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Found>) -> Result<(), StartError> {
+/// Knows and tells the agents that are found, once they are complete.
+pub(super) fn serve(
+    ground: &mut Ground<'_>,
+    found: watch::Receiver<Arc<Found>>,
+    complete: watch::Receiver<Result<(), String>>,
+) -> Result<(), StartError> {
     let config = ground.config;
     let tls = identity(ground)?;
+    ground.gates.push(Gate { name: "agents", state: complete.clone() });
     let peers = Peers::new(tls.clone(), Settings { connect: CONNECT, stream_window: STREAM_WINDOW });
     let metrics = Metrics::default();
     metrics.register(&mut ground.registry);
@@ -60,9 +65,10 @@ pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Found>) -> R
 
     let snapshots = knowledge(ground, found, &peers, &metrics, &calls)?;
     let rules = Arc::new(assemble::rules(&config.mesh, &config.directory.policy)?);
-    let service = Service::new(snapshots.clone(), rules, &config.mesh.name, ground.drain.clone(), metrics);
+    let known = Known { snapshots, complete, mesh: config.mesh.name.as_str().into() };
+    let service = Service::new(known.clone(), rules, ground.drain.clone(), metrics);
     let service = DirectoryServer::new(service);
-    let catalog = Catalog::new(snapshots, &config.mesh.name, &config.directory.zone);
+    let catalog = Catalog::new(known, &config.directory.zone);
 
     let mut listeners = Listeners {
         addresses: Addresses::default(),
@@ -72,7 +78,7 @@ pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Found>) -> R
     };
     let bound = Bound::to(&config.directory.listen)?;
     ground.doors.extend(bound.addresses.first().map(|address| ("directory", *address)));
-    listeners.mutual(bound, tls.server(&[b"h2"]), &calls, move |mut request: Request<Incoming>, peer| {
+    listeners.mutual(bound, (tls.clone(), &[b"h2"]), &calls, move |mut request: Request<Incoming>, peer| {
         request.extensions_mut().insert(Caller(peer));
         let answer = service.clone().oneshot(request);
         async move {
@@ -82,7 +88,7 @@ pub(super) fn serve(ground: &mut Ground<'_>, found: watch::Receiver<Found>) -> R
     });
     let bound = Bound::to(&config.directory.catalog)?;
     ground.doors.extend(bound.addresses.first().map(|address| ("catalog", *address)));
-    listeners.open(bound, tls.open_server(&[b"h2", b"http/1.1"]), &calls, move |request| {
+    listeners.open(bound, (tls, &[b"h2", b"http/1.1"]), &calls, move |request| {
         let catalog = catalog.clone();
         async move { catalog.serve(request.map(Body::new)).await }
     });
@@ -119,7 +125,7 @@ fn identity(ground: &mut Ground<'_>) -> Result<Tls, StartError> {
 /// Everything that is known: what is found, its cards, and what other directories tell.
 fn knowledge(
     ground: &mut Ground<'_>,
-    found: watch::Receiver<Found>,
+    found: watch::Receiver<Arc<Found>>,
     peers: &Peers,
     metrics: &Metrics,
     calls: &telemetry::Metrics,
@@ -137,7 +143,7 @@ fn knowledge(
 /// Reads the cards of what is found, as any sidecar would call those agents, but without DNS.
 fn read_cards(
     ground: &mut Ground<'_>,
-    found: watch::Receiver<Found>,
+    found: watch::Receiver<Arc<Found>>,
     peers: &Peers,
     metrics: &Metrics,
     calls: &telemetry::Metrics,

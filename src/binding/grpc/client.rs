@@ -17,7 +17,7 @@ use crate::tls::Refusal;
 /// Sends calls to the endpoints of agents.
 #[derive(Clone, Debug)]
 pub struct Client {
-    peers: Peers,
+    pub(super) peers: Peers,
     exchange: Exchange,
 }
 
@@ -72,7 +72,7 @@ impl PlainClient {
 }
 
 /// The fault of a call to a peer that could not be sent.
-fn unreachable(reason: &Unreachable) -> Fault {
+pub(super) fn unreachable(reason: &Unreachable) -> Fault {
     let fault = match reason {
         Unreachable::Refused(Refusal::Mismatch { .. }) => {
             Fault::new(Reason::PeerMismatch, "the peer is not the agent that was asked for")
@@ -96,7 +96,7 @@ fn not_there(reason: &Unreachable) -> Fault {
     Fault::new(Reason::AgentUnreachable, "the agent cannot be reached").because(reason).never_processed()
 }
 
-fn unanswered(error: &Unanswered, never_sent: impl FnOnce(&Unreachable) -> Fault) -> Fault {
+pub(super) fn unanswered(error: &Unanswered, never_sent: impl FnOnce(&Unreachable) -> Fault) -> Fault {
     match error {
         Unanswered::NeverSent(reason) => never_sent(reason),
         Unanswered::Lost(error) => {

@@ -7,7 +7,7 @@ use std::task::{Poll, ready};
 
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
-use http::{Request, Response};
+use http::{Request, Response, header};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::StreamBody;
 use hyper::body::Incoming;
@@ -21,6 +21,7 @@ use tonic_reflection::server::{Builder, Error};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
 
+use super::USER_AGENT;
 use super::server::trailers;
 use crate::drain::{Drain, Stage};
 use crate::proto::DESCRIPTOR;
@@ -90,7 +91,9 @@ impl Services {
             Some(named) => named.service.clone().oneshot(request.map(Body::new)).await,
             None => Ok(Status::unimplemented("no such service").into_http()),
         };
-        let Ok(answer) = answer;
+        let Ok(mut answer) = answer;
+        // Who asks how this server is may want to know which one it is.
+        answer.headers_mut().insert(header::SERVER, USER_AGENT);
         answer.map(|body| if body.is_end_stream() { body } else { until_the_end(body, self.drain.clone()) })
     }
 

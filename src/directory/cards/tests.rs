@@ -31,7 +31,7 @@ fn found(agents: &[Named<'_>]) -> Found {
 struct Mesh {
     answer: Arc<Mutex<Result<&'static str, &'static str>>>,
     asked: mpsc::UnboundedReceiver<(Name, Instant)>,
-    found: watch::Sender<Found>,
+    found: watch::Sender<Arc<Found>>,
     cards: watch::Receiver<Cards>,
     _keeping: AbortOnDropHandle<()>,
 }
@@ -45,7 +45,7 @@ fn mesh(first: Found) -> Mesh {
         let answer: Result<&str, &str> = *answers.lock().unwrap();
         async move { answer.map(Bytes::from).map_err(str::to_owned) }.boxed()
     });
-    let (found, receiver) = watch::channel(first);
+    let (found, receiver) = watch::channel(Arc::new(first));
     let (cards, keeping) = keep(receiver, fetch, Clock::new(|| 7), 7, Metrics::default());
     Mesh { answer, asked, found, cards, _keeping: keeping }
 }
@@ -110,16 +110,16 @@ async fn a_new_endpoint_is_a_reason_to_look_again_and_who_is_gone_is_forgotten()
     let mut mesh = mesh(found(&[("a", &[(1, false)])]));
     sleep(MINUTE * 10).await;
     assert!(mesh.asked.try_recv().is_err(), "nobody is there to ask");
-    mesh.found.send_replace(found(&[("a", &[(1, true)])]));
+    mesh.found.send_replace(Arc::new(found(&[("a", &[(1, true)])])));
     assert!(mesh.pause().await <= SOON.end);
-    mesh.found.send_replace(found(&[("a", &[(1, true), (2, true)]), ("b", &[(3, true)])]));
+    mesh.found.send_replace(Arc::new(found(&[("a", &[(1, true), (2, true)]), ("b", &[(3, true)])])));
     assert!(mesh.pause().await <= SOON.end && mesh.pause().await <= SOON.end);
     // One that leaves is none.
-    mesh.found.send_replace(found(&[("a", &[(2, true)]), ("b", &[(3, true)])]));
+    mesh.found.send_replace(Arc::new(found(&[("a", &[(2, true)]), ("b", &[(3, true)])])));
     assert!(mesh.pause().await >= MINUTE.mul_f64(0.7));
-    mesh.found.send_replace(found(&[("b", &[(3, true)])]));
+    mesh.found.send_replace(Arc::new(found(&[("b", &[(3, true)])])));
     mesh.cards.wait_for(|cards| cards.len() == 1 && cards.contains_key(&name("b"))).await.unwrap();
-    mesh.found.send_replace(found(&[]));
+    mesh.found.send_replace(Arc::new(found(&[])));
     mesh.cards.wait_for(Cards::is_empty).await.unwrap();
     while mesh.asked.try_recv().is_ok() {}
     sleep(MINUTE * 10).await;
@@ -141,7 +141,7 @@ async fn not_all_cards_are_read_at_once_and_no_agent_holds_the_others_up_for_lon
     });
     let agents: Vec<String> = (0..100).map(|number| format!("a{number}")).collect();
     let agents: Vec<Named<'_>> = agents.iter().map(|agent| (&**agent, &[(1, true)][..])).collect();
-    let (_found, receiver) = watch::channel(found(&agents));
+    let (_found, receiver) = watch::channel(Arc::new(found(&agents)));
     let (mut cards, _keeping) = keep(receiver, fetch, Clock::new(|| 7), 7, Metrics::default());
     cards.wait_for(|cards| cards.len() == 100).await.unwrap();
     assert!(cards.borrow().values().all(|reading| reading.error.as_deref() == Some("no answer within 10s")));

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use std::{fmt, io};
@@ -25,6 +26,7 @@ use crate::net::{
     CONNECTION_WINDOW, FRAME_MAX, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAMS_MAX, describe,
 };
 use crate::task;
+use crate::tls::{Belief, Refusal};
 
 /// How long to wait for the reason of a connection's end once a call on it has failed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -37,6 +39,8 @@ struct Inner {
     requests: SendRequest<Bytes>,
     scheme: Scheme,
     authority: Authority,
+    /// Whether it takes no new calls, because a certificate of either end is out of date.
+    fading: Arc<AtomicBool>,
     /// Does the work; its end is the connection's.
     driver: Shared<BoxFuture<'static, Option<Unreachable>>>,
 }
@@ -68,10 +72,12 @@ pub enum Unanswered {
 pub struct Answer(RecvStream);
 
 impl Connection {
-    /// Speaks HTTP/2 over `io`. When that ends, `explain` makes of the error, if there is one, why nobody can be talked to.
+    /// Speaks HTTP/2 over `io`, with `peer` if it is known who that is. When that ends, `explain` makes of the error, if
+    /// there is one, why nobody can be talked to.
     pub(in crate::net) async fn over<I>(
         io: I,
         manner: Manner,
+        peer: Option<Belief>,
         explain: impl FnOnce(Option<&(dyn Error + 'static)>) -> Option<Unreachable> + Send + 'static,
     ) -> Result<Self, h2::Error>
     where
@@ -88,19 +94,27 @@ impl Connection {
             .max_header_list_size(HEADERS_MAX)
             .handshake(io.clone())
             .await?;
+        let fading = Arc::new(AtomicBool::new(false));
+        let fades = Arc::clone(&fading);
         let driver: AbortOnDropHandle<_> = task::spawn(async move {
-            let ended = drive(io, connection, pings).await;
-            explain(ended.as_deref().map(|error| error as _))
+            tokio::select! {
+                ended = drive(io, connection, pings) => explain(ended.as_deref().map(|error| error as _)),
+                // Calls under way may have been processed: it is no refusal of these.
+                refusal = lost(peer, || fades.store(true, Ordering::Relaxed)) => {
+                    Some(Unreachable::Silent(format!("not believed any more: {refusal}").into()))
+                }
+            }
         });
         let driver = driver.map(|ended| ended.ok().flatten()).boxed().shared();
-        Ok(Self(Arc::new(Inner { requests, scheme, authority, driver })))
+        Ok(Self(Arc::new(Inner { requests, scheme, authority, fading, driver })))
     }
 
     /// Whether it can take requests, as far as is known.
     pub(super) fn stands(&self) -> bool {
         let mut requests = self.0.requests.clone();
         let ready = requests.poll_ready(&mut Context::from_waker(Waker::noop()));
-        self.0.driver.peek().is_none() && !matches!(ready, Poll::Ready(Err(_)))
+        let fading = self.0.fading.load(Ordering::Relaxed);
+        !fading && self.0.driver.peek().is_none() && !matches!(ready, Poll::Ready(Err(_)))
     }
 
     /// Posts to a path: first the headers, then the pieces of the body.
@@ -198,6 +212,14 @@ impl http_body::Body for Answer {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("authority", &self.0.authority).finish_non_exhaustive()
+    }
+}
+
+/// Waits until the peer is not believed any more; for ever, if nobody asks who it is.
+async fn lost(peer: Option<Belief>, fade: impl FnOnce()) -> Refusal {
+    match peer {
+        Some(peer) => peer.lost(fade).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -251,6 +251,13 @@ async fn who_may_not_see_an_agent_is_told_nothing_of_it() {
     listed(&boss, "?all=true", std::slice::from_ref(&currency)).await;
     directory.find(&hotel, address);
     listed(&boss, "?all=true", &[currency.clone(), hotel.clone()]).await;
+    eventually("why there is no card", || async {
+        let (rows, _) = list(&boss, "?all=true").await;
+        let error = rows[&currency]["cardError"].as_str()?;
+        assert!(error.contains("AGENT_UNREACHABLE"), "{error}");
+        Some(())
+    })
+    .await;
     listed(&planner, "?all=true", std::slice::from_ref(&hotel)).await;
     listed(&stranger, "?all=true", &[]).await;
     // Changes of what is hidden are as silent as what is hidden: the next that is told is about the other.

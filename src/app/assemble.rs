@@ -150,8 +150,8 @@ impl Parts {
             jsonrpc: jsonrpc::Server::new(edge.clone(), agent.clone()),
             rest: rest::Server::new(edge.clone(), agent.clone()),
             card: self.card_server(config, &edge, agent),
-            check: examination(doctor),
             agents: outbound::Agents::new(known, self.drain.clone(), self.seed),
+            check: examination(doctor),
             http: http1::Client::new(config.limits.connect),
             edge,
         })

@@ -42,7 +42,9 @@ fn services() -> Result<()> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true);
     compiler.open_files(["dragoman/v1/directory.proto", "dragoman/v1/identity.proto"])?;
-    tonic_prost_build::configure().build_transport(false).compile_fds(compiler.file_descriptor_set())?;
+    // Cards are long, kept and told again and again.
+    let config = tonic_prost_build::configure().build_transport(false).bytes(".dragoman.v1.Agent.card");
+    config.compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 

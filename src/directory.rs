@@ -18,6 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 pub mod card;
 pub mod cards;
@@ -97,6 +98,27 @@ pub struct Skill {
     pub description: String,
     /// Words to find it by.
     pub tags: Vec<String>,
+}
+
+/// What whoever answers has to know.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The latest of all that is known.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// Whether that is all there is, so that what is not in it can be denied; else what is missing.
+    pub complete: watch::Receiver<Result<(), String>>,
+    /// The own mesh.
+    pub mesh: Arc<str>,
+}
+
+impl Known {
+    /// The latest snapshot.
+    ///
+    /// # Errors
+    /// If it is not all there is; with the reason.
+    pub fn now(&self) -> Result<Arc<Snapshot>, String> {
+        self.complete.borrow().clone().map(|()| Arc::clone(&self.snapshots.borrow()))
+    }
 }
 
 /// All that the directory knows at one moment.

@@ -5,14 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use futures_util::FutureExt as _;
 use http::Uri;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tower::util::BoxCloneSyncService;
 
 use super::StartError;
-use super::check::{self, Doctor};
 use super::listeners::{Bound, Listeners};
 use crate::a2a::{Agent, Binding, Dialect};
 use crate::admin::{Admin, Sidecar};
@@ -37,6 +35,10 @@ use crate::policy::{enforce, narrow};
 use crate::telemetry::{Direction, Metrics, observe};
 use crate::tls::Tls;
 use crate::{inbound, outbound};
+
+mod doctor;
+
+use self::doctor::examination;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const DNS_PORT: u16 = 53;
@@ -150,46 +152,11 @@ impl Parts {
             jsonrpc: jsonrpc::Server::new(edge.clone(), agent.clone()),
             rest: rest::Server::new(edge.clone(), agent.clone()),
             card: self.card_server(config, &edge, agent),
-            check: examination(doctor),
             agents: outbound::Agents::new(known, self.drain.clone(), self.seed),
+            check: examination(doctor),
             http: http1::Client::new(config.limits.connect),
             edge,
         })
-    }
-
-    /// Who looks at what a sidecar with this configuration would be.
-    pub(super) fn doctor_alone(mut self, config: &Config) -> Result<Doctor, StartError> {
-        let discovery = self.discovery(config);
-        let tls = self.tls()?;
-        let edges = edges(config, Metrics::default());
-        self.doctor(config, &edges, &discovery, &Peers::new(tls, settings(config)))
-    }
-
-    fn doctor(
-        &self,
-        config: &Config,
-        edges: &Edges,
-        discovery: &Discovery,
-        peers: &Peers,
-    ) -> Result<Doctor, StartError> {
-        let client = grpc::Client::new(peers.clone(), edges.of(Direction::Outbound));
-        let mesh = outbound::Mesh::new(discovery.clone(), expected(config)?, client.clone(), self.seed);
-        let http = http1::Client::new(config.limits.connect);
-        let local = |agent: &config::AgentConfig| {
-            let edge = edges.of(Direction::Inbound);
-            let card = card::Client::new(http.clone(), agent.card.clone(), edge, self.clock.clone());
-            check::Local { name: agent.name.clone(), settled: settled(agent), card }
-        };
-        Ok(Doctor::new(check::Inside {
-            config: config.clone(),
-            identity: self.identity.clone(),
-            clock: self.clock.clone(),
-            discovery: discovery.clone(),
-            expected: expected(config)?,
-            client,
-            mesh: BoxCloneSyncService::new(mesh.stage()),
-            agents: config.agents.iter().map(local).collect(),
-        }))
     }
 
     fn tls(&self) -> Result<Tls, StartError> {
@@ -268,14 +235,6 @@ impl Edges {
 fn edges(config: &Config, metrics: Metrics) -> Edges {
     let half = config.limits.buffered / 2;
     Edges { limit: config.limits.message, requests: Budget::new(half), replies: Budget::new(half), metrics }
-}
-
-/// An examination, as the local door asks for it.
-fn examination(doctor: Doctor) -> outbound::Check {
-    outbound::Check::new(move |names| {
-        let doctor = doctor.clone();
-        async move { serde_json::to_value(doctor.examine(&names).await).unwrap_or_default() }.boxed()
-    })
 }
 
 /// What an agent speaks whatever its card says.

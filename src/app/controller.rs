@@ -121,19 +121,21 @@ impl Controller {
         Self::over(ground, trigger)
     }
 
-    /// Starts a directory alone, of agents that somebody else finds: no API server is asked.
+    /// Starts a directory alone, of agents that somebody else finds: no API server is asked. As long as they are not
+    /// `complete`, nothing is told of them.
     ///
     /// # Errors
     /// If something cannot be built, or an address cannot be listened on.
     pub async fn directory(
         config: &ControllerConfig,
         found: watch::Receiver<Arc<Found>>,
+        complete: watch::Receiver<Result<(), String>>,
         clock: Clock,
         seed: u64,
     ) -> Result<Self, StartError> {
         let (trigger, drain) = drain();
         let mut ground = Ground::new(config, kube::nowhere(), clock, drain, seed)?;
-        directory::serve(&mut ground, found).await?;
+        directory::serve(&mut ground, found, complete).await?;
         Self::over(ground, trigger)
     }
 

@@ -88,16 +88,15 @@ impl Listeners {
     pub(super) fn inbound(&mut self, bound: Bound, door: &Arc<inbound::Door>, tls: Tls, metrics: &Metrics) {
         self.addresses.inbound.clone_from(&bound.addresses);
         let door = Arc::clone(door);
-        let alpn: &[&[u8]] = &[b"h2", b"http/1.1"];
-        self.mutual(bound, tls, alpn, metrics, move |request, peer| Arc::clone(&door).serve(request, peer));
+        let answer = move |request, peer| Arc::clone(&door).serve(request, peer);
+        self.mutual(bound, (tls, &[b"h2", b"http/1.1"]), metrics, answer);
     }
 
-    /// A door for those who prove who they are.
+    /// A door for those who prove who they are; what is spoken there, the preferred one first.
     pub(super) fn mutual<A, F>(
         &mut self,
         bound: Bound,
-        tls: Tls,
-        alpn: &[&[u8]],
+        (tls, alpn): (Tls, &[&[u8]]),
         metrics: &Metrics,
         answer: A,
     ) where

@@ -74,9 +74,8 @@ fn url(args: &Agents) -> Result<http::Uri, Failure> {
     for (key, value) in [("namespace", &args.namespace), ("skill", &args.skill), ("mesh", &args.mesh)] {
         query.extend(value.iter().map(|value| format!("{key}={}", encoded(value))));
     }
-    for (key, value) in [("all", args.all), ("watch", args.watch)] {
-        query.extend(value.then(|| format!("{key}=true")));
-    }
+    query.push(format!("all={}", args.all && args.namespace.is_none()));
+    query.extend(args.watch.then(|| "watch=true".to_owned()));
     let base = args.running.sidecar.to_string();
     let url = format!("{}/agents?{}", base.trim_end_matches('/'), query.join("&"));
     url.parse().map_err(|error| Failure::usage(format!("{url}: {error}")))
@@ -196,7 +195,7 @@ mod tests {
         ];
         assert_eq!(table(&rows, None).replace('\u{fffd}', "?"), wide.join("\n"));
         assert_eq!(table(&rows, None), table(&rows, Some(200)));
-        for (width, widest) in [(60, 60), (56, 56), (20, 56)] {
+        for (width, widest) in [(60, 60), (57, 57), (20, 57)] {
             let text = table(&rows, Some(width));
             let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
             assert!(longest <= widest && text.contains('…'), "{text}");

@@ -240,7 +240,7 @@ pub(super) struct RawDiscovery {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Directory")]
 pub(super) struct RawDirectory {
-    /// Where it lists agents: `https://` and a host, perhaps a port.
+    /// Where it lists agents: `https://` and a host, perhaps a port, which is else 2646.
     #[serde(default)]
     pub(super) url: Field<String>,
     /// The SPIFFE ID that it must show, a pattern in which `{trustDomain}` is that of the mesh. By default
@@ -299,7 +299,7 @@ pub(super) struct RawRemoteMesh {
     /// The DNS servers that know its cluster, as `IP:port`. By default those of `discovery`.
     #[serde(default)]
     pub(super) nameservers: Field<Texts>,
-    /// Where its directory lists agents: `https://` and a host, perhaps a port.
+    /// Where its directory lists agents: `https://` and a host, perhaps a port, which is else 2646.
     #[serde(default)]
     pub(super) directory: Field<String>,
 }

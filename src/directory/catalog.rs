@@ -13,7 +13,7 @@ use http_body::Body as HttpBody;
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tonic::body::Body;
 
 mod document;
@@ -21,7 +21,7 @@ mod entry;
 mod search;
 
 use self::document::Part;
-use super::{Agent, Snapshot};
+use super::{Agent, Known, Snapshot};
 use crate::a2a::{self, Home, Name, is_label};
 use crate::card::serve::Served;
 use crate::net::{BodyError, BoxError, collect};
@@ -40,8 +40,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Answers anybody about the agents of the own mesh.
 #[derive(Clone, Debug)]
 pub struct Catalog {
-    snapshots: watch::Receiver<Arc<Snapshot>>,
-    mesh: Arc<str>,
+    known: Known,
     zone: Arc<str>,
     searches: Arc<Semaphore>,
 }
@@ -66,10 +65,10 @@ struct Refusal {
 }
 
 impl Catalog {
-    /// Answers about the agents of `mesh`, which have names in `zone`.
-    pub fn new(snapshots: watch::Receiver<Arc<Snapshot>>, mesh: &str, zone: &str) -> Self {
+    /// Answers about the agents of the own mesh, which have names in `zone`.
+    pub fn new(known: Known, zone: &str) -> Self {
         let searches = Arc::new(Semaphore::new(SEARCHES_MAX));
-        Self { snapshots, mesh: mesh.into(), zone: zone.to_ascii_lowercase().into(), searches }
+        Self { known, zone: zone.to_ascii_lowercase().into(), searches }
     }
 
     /// Answers one request.
@@ -89,7 +88,8 @@ impl Catalog {
     {
         let (head, body) = request.into_parts();
         let site = self.site(&head)?;
-        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let incomplete = |reason| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
+        let snapshot = self.known.now().map_err(incomplete)?;
         let path = head.uri.path();
         if path == "/search" {
             if head.method != Method::POST {
@@ -180,7 +180,7 @@ impl Catalog {
             Some(namespace) => format!("{namespace}.{}", self.zone),
             None => self.zone.to_string(),
         };
-        let (mesh, zone) = (Arc::clone(&self.mesh), Arc::clone(&self.zone));
+        let (mesh, zone) = (Arc::clone(&self.known.mesh), Arc::clone(&self.zone));
         Ok(Site { namespace, domain, base: format!("https://{authority}"), mesh, zone })
     }
 }
@@ -233,7 +233,7 @@ impl Refusal {
                 extra.extend(HeaderValue::try_from(&*self.message).ok().map(|list| (header::ALLOW, list)));
                 format!("only {}", self.message)
             }
-            StatusCode::TOO_MANY_REQUESTS => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 extra.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
                 self.message
             }

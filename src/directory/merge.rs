@@ -71,10 +71,9 @@ impl Sources {
         for other in &mut self.others {
             for (name, told) in &other.borrow_and_update().agents {
                 // The own mesh is known best here.
-                agents.entry(name.clone()).or_insert_with(|| {
-                    let agent = message::read(name.clone(), told);
-                    shared(agent, before)
-                });
+                agents
+                    .entry(name.clone())
+                    .or_insert_with(|| theirs(message::read(name.clone(), told), before));
             }
         }
         Snapshot { agents, addresses: found.addresses.clone() }
@@ -106,11 +105,13 @@ fn own(name: &Name, endpoints: &[Endpoint], reading: &Reading, before: &Snapshot
     })
 }
 
-fn shared(agent: Agent, before: &Snapshot) -> Arc<Agent> {
-    match before.agents.get(&agent.name) {
-        Some(known) if **known == agent => Arc::clone(known),
-        _ => Arc::new(agent),
+/// A directory that has just begun anew may not have read all cards yet: the last one is kept here too.
+fn theirs(mut agent: Agent, before: &Snapshot) -> Arc<Agent> {
+    let Some(known) = before.agents.get(&agent.name) else { return Arc::new(agent) };
+    if agent.card.is_none() {
+        agent.card.clone_from(&known.card);
     }
+    if **known == agent { Arc::clone(known) } else { Arc::new(agent) }
 }
 
 #[cfg(test)]

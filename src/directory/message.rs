@@ -1,7 +1,5 @@
 //! Agents as directories tell each other and sidecars of them.
 
-use bytes::Bytes;
-
 use super::{Agent, Card, Endpoint, Skill, card};
 use crate::a2a::Name;
 use crate::proto::mesh;
@@ -22,7 +20,7 @@ pub(super) fn write(agent: &Agent, brief: bool) -> mesh::Agent {
         message.skills = card.skills.iter().map(skill).collect();
         message.card_read = Some(prost_types::Timestamp { seconds: card.read, nanos: 0 });
         if !brief {
-            message.card = card.text.to_vec();
+            message.card = card.text.clone();
         }
     }
     message
@@ -37,7 +35,7 @@ pub(super) fn read(name: Name, message: &mesh::Agent) -> Agent {
     endpoints.sort_unstable();
     let known = !message.card.is_empty() && message.card.len() <= card::MAX;
     let card = known.then(|| Card {
-        text: Bytes::copy_from_slice(&message.card),
+        text: message.card.clone(),
         display_name: message.display_name.clone(),
         description: message.description.clone(),
         version: message.version.clone(),

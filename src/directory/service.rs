@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 use prost::Message as _;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 mod changes;
 
-use super::{Agent, Metrics, Snapshot, message};
+use super::{Agent, Known, Metrics, message};
 use crate::a2a::{Home, Name, Operation};
 use crate::discovery::Words;
 use crate::drain::Drain;
@@ -26,7 +26,9 @@ const PAGE_MAX: usize = 1000;
 /// A page is full with so many bytes; its last agent may go beyond.
 const PAGE_BYTES: usize = 2 << 20;
 /// How many callers may follow the changes at once.
-const WATCHERS_MAX: usize = 2000;
+const WATCHERS_MAX: usize = 256;
+/// The most bytes of words to look for.
+const WORDS_MAX: usize = 256;
 
 /// Who asks, as the connection has proved it. The listener puts it beside each request.
 #[derive(Clone, Debug)]
@@ -35,9 +37,8 @@ pub struct Caller(pub SpiffeId);
 /// Answers about agents.
 #[derive(Clone, Debug)]
 pub struct Service {
-    snapshots: watch::Receiver<Arc<Snapshot>>,
+    known: Known,
     rules: Arc<Rules>,
-    mesh: Arc<str>,
     drain: Drain,
     metrics: Metrics,
     places: Arc<Semaphore>,
@@ -55,16 +56,10 @@ struct View {
 }
 
 impl Service {
-    /// Answers from the latest snapshot what `rules` allow. `mesh` is the own one.
-    pub fn new(
-        snapshots: watch::Receiver<Arc<Snapshot>>,
-        rules: Arc<Rules>,
-        mesh: &str,
-        drain: Drain,
-        metrics: Metrics,
-    ) -> Self {
+    /// Answers from the latest snapshot what `rules` allow.
+    pub fn new(known: Known, rules: Arc<Rules>, drain: Drain, metrics: Metrics) -> Self {
         let places = Arc::new(Semaphore::new(WATCHERS_MAX));
-        Self { snapshots, rules, mesh: mesh.into(), drain, metrics, places }
+        Self { known, rules, drain, metrics, places }
     }
 
     fn view<T>(&self, request: &Request<T>, filter: Option<Filter>, brief: bool) -> Result<View, Status> {
@@ -72,14 +67,17 @@ impl Service {
         let Caller(caller) = caller.ok_or_else(|| Status::unauthenticated("no identity"))?;
         let Filter { namespace, mesh, skill, own } = filter.unwrap_or_default();
         let mesh = match own {
-            true if !mesh.is_empty() && mesh != *self.mesh => {
+            true if !mesh.is_empty() && mesh != *self.known.mesh => {
                 return Err(Status::invalid_argument(format!(
                     "filter.own and filter.mesh {mesh:?} exclude each other"
                 )));
             }
-            true => self.mesh.to_string(),
+            true => self.known.mesh.to_string(),
             false => mesh,
         };
+        if skill.len() > WORDS_MAX {
+            return Err(Status::invalid_argument(format!("filter.skill has more than {WORDS_MAX} bytes")));
+        }
         let (caller, rules) = (caller.clone(), Arc::clone(&self.rules));
         Ok(View { caller, rules, namespace, mesh, words: Words::of(&skill), brief })
     }
@@ -121,7 +119,7 @@ impl Directory for Service {
             Ok(size) => size.min(PAGE_MAX),
             Err(_) => return Err(Status::invalid_argument(format!("page_size is {page_size}"))),
         };
-        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let snapshot = self.known.now().map_err(Status::unavailable)?;
         page(&snapshot.agents, &view, &page_token, most).map(Response::new)
     }
 
@@ -133,12 +131,13 @@ impl Directory for Service {
     ) -> Result<Response<Self::WatchAgentsStream>, Status> {
         let WatchAgentsRequest { filter, brief } = request.get_ref().clone();
         let view = self.view(&request, filter, brief)?;
+        self.known.now().map_err(Status::unavailable)?;
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_| {
             Status::resource_exhausted(format!("{WATCHERS_MAX} callers follow the changes already"))
         })?;
         let counted = changes::Counted::new(&self.metrics.watchers, place);
-        let events = changes::follow(view, self.snapshots.clone(), self.drain.clone(), counted);
+        let events = changes::follow(view, self.known.snapshots.clone(), self.drain.clone(), counted);
         Ok(Response::new(Box::pin(events)))
     }
 }

@@ -4,6 +4,7 @@
 //! proves it.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ pub use follow::{Follow, Told};
 use super::Hosts;
 use crate::a2a::{Home, Name};
 use crate::identity::Pattern;
-use crate::net::channel::Channel;
+use crate::net::channel::{Broken, Channel};
 use crate::net::describe;
 use crate::net::peers::Peers;
 use crate::proto::mesh::directory_client::DirectoryClient;
@@ -33,6 +34,8 @@ const PORT: u16 = 2646;
 const ANSWER: Duration = Duration::from_secs(5);
 /// The most agents that are taken from one directory.
 const MOST: usize = 50_000;
+/// The most pages of a list.
+const PAGES_MAX: usize = 500;
 /// The most bytes of one message of a directory.
 const MESSAGE_MAX: usize = 8 << 20;
 
@@ -88,20 +91,21 @@ impl Directory {
         let mut client = self.client().await?;
         let mut agents = BTreeMap::new();
         let mut page_token = String::new();
-        loop {
+        for _ in 0..PAGES_MAX {
             let request =
                 ListAgentsRequest { filter: Some(filter.clone()), page_size: 0, page_token, brief: true };
             let answer = self.within(client.list_agents(request)).await?.into_inner();
             agents
                 .extend(answer.agents.into_iter().filter_map(|agent| Some((full_name(&agent.name)?, agent))));
             if agents.len() > MOST {
-                return Err(Unlisted::TooMany { directory: self.to_string() });
+                break;
             }
             if answer.next_page_token.is_empty() {
                 return Ok(agents);
             }
             page_token = answer.next_page_token;
         }
+        Err(Unlisted::TooMany { directory: self.to_string() })
     }
 
     /// What there is at first, and every change.
@@ -150,6 +154,10 @@ impl Directory {
     }
 
     fn refused(&self, status: &Status) -> Unlisted {
+        // What the connection says is no answer of the directory.
+        if let Some(broken) = status.source().and_then(|source| source.downcast_ref::<Broken>()) {
+            return self.unreachable(describe(broken));
+        }
         let (code, message) = (status.code(), status.message().to_owned());
         Unlisted::Refused { directory: self.to_string(), code, message }
     }

@@ -28,6 +28,7 @@ mod https;
 struct Directory {
     controller: Controller,
     found: watch::Sender<Arc<Found>>,
+    _complete: watch::Sender<Result<(), String>>,
 }
 
 impl Directory {
@@ -44,10 +45,12 @@ impl Directory {
         merge(&mut config, more);
         let config = ControllerConfig::parse("test.yaml", config.to_string().as_bytes(), |_| None);
         let config = config.unwrap_or_else(|error| panic!("{error}"));
-        let (found, receiver) = watch::channel(Arc::<Found>::default());
-        let mut controller = Controller::directory(&config, receiver, mesh.clock(), 7).await.unwrap();
+        let (found, receiver) = watch::channel(Arc::default());
+        let (complete_tx, complete) = watch::channel(Ok(()));
+        let controller = Controller::directory(&config, receiver, complete, mesh.clock(), 7);
+        let mut controller = controller.await.unwrap();
         soon("the directory", controller.ready()).await;
-        Self { controller, found }
+        Self { controller, found, _complete: complete_tx }
     }
 
     fn address(&self, door: &str) -> SocketAddr {
@@ -245,14 +248,21 @@ async fn who_may_not_see_an_agent_is_told_nothing_of_it() {
     directory.find(&currency, address);
     let mut lines = Lines::of(&planner, "all=true").await;
     assert_eq!(lines.next().await, json!({"synced": true}));
-    listed(&boss, "?all=true", &[currency.clone()]).await;
+    listed(&boss, "?all=true", std::slice::from_ref(&currency)).await;
     directory.find(&hotel, address);
     listed(&boss, "?all=true", &[currency.clone(), hotel.clone()]).await;
-    listed(&planner, "?all=true", &[hotel.clone()]).await;
+    eventually("why there is no card", || async {
+        let (rows, _) = list(&boss, "?all=true").await;
+        let error = rows[&currency]["cardError"].as_str()?;
+        assert!(error.contains("AGENT_UNREACHABLE"), "{error}");
+        Some(())
+    })
+    .await;
+    listed(&planner, "?all=true", std::slice::from_ref(&hotel)).await;
     listed(&stranger, "?all=true", &[]).await;
     // Changes of what is hidden are as silent as what is hidden: the next that is told is about the other.
     directory.lose(&currency);
-    listed(&boss, "?all=true", &[hotel.clone()]).await;
+    listed(&boss, "?all=true", std::slice::from_ref(&hotel)).await;
     directory.lose(&hotel);
     assert_eq!(lines.next().await["updated"]["name"], json!(hotel));
     assert_eq!(lines.until("removed").await, json!(hotel));
@@ -324,7 +334,7 @@ async fn directories_tell_each_other_of_their_own_agents_and_of_what_becomes_of_
     let mut lines = Lines::of(&planner, "all=true").await;
     lines.until("synced").await;
     let at = remote.address("directory");
-    let Directory { controller, found } = remote;
+    let Directory { controller, found, .. } = remote;
     drop(controller);
     logs::line("that it is away", |line| {
         let whose = line["directory"].as_str().is_some_and(|directory| directory.contains(&at.to_string()));

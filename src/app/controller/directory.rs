@@ -22,7 +22,7 @@ use crate::directory::cards::{self, Cards};
 use crate::directory::serve::{self, Dns, Sockets};
 use crate::directory::service::Caller;
 use crate::directory::zone::Settings;
-use crate::directory::{Catalog, Found, FromFound, Metrics, Service, Snapshot, Sources, merge};
+use crate::directory::{Catalog, Found, FromFound, Known, Metrics, Service, Snapshot, Sources, merge};
 use crate::discovery::directory::{Directory, Follow, Told};
 use crate::discovery::{self, Bounds, Discovery, Hosts};
 use crate::identity::State;
@@ -54,18 +54,19 @@ pub(super) async fn start(ground: &mut Ground<'_>) -> Result<(), StartError> {
         service: ground.config.directory.service.clone(),
     };
     let watch = kube::watch::start(&ground.kubernetes, place, ground.seed, metrics);
-    ground.gates.push(Gate { name: "agents", state: watch.state });
     ground.tasks.push(watch.task);
-    serve(ground, watch.found).await
+    serve(ground, watch.found, watch.state).await
 }
 
-/// Knows and tells the agents that are found.
+/// Knows and tells the agents that are found, once they are complete.
 pub(super) async fn serve(
     ground: &mut Ground<'_>,
     found: watch::Receiver<Arc<Found>>,
+    complete: watch::Receiver<Result<(), String>>,
 ) -> Result<(), StartError> {
     let config = ground.config;
     let tls = identity(ground)?;
+    ground.gates.push(Gate { name: "agents", state: complete.clone() });
     let peers = Peers::new(tls.clone(), http2::Settings { connect: CONNECT, stream_window: STREAM_WINDOW });
     let metrics = Metrics::default();
     metrics.register(&mut ground.registry);
@@ -74,15 +75,16 @@ pub(super) async fn serve(
 
     let snapshots = knowledge(ground, found, &peers, &metrics, &calls)?;
     let rules = Arc::new(assemble::rules(&config.mesh, &config.directory.policy)?);
-    let service = Service::new(snapshots.clone(), rules, &config.mesh.name, ground.drain.clone(), metrics);
+    dns(ground, snapshots.clone()).await?;
+    let known = Known { snapshots, complete, mesh: config.mesh.name.as_str().into() };
+    let service = Service::new(known.clone(), rules, ground.drain.clone(), metrics);
     let service = DirectoryServer::new(service);
-    let catalog = Catalog::new(snapshots.clone(), &config.mesh.name, &config.directory.zone);
-    dns(ground, snapshots).await?;
+    let catalog = Catalog::new(known, &config.directory.zone);
 
     let mut listeners = ground.listeners();
     let bound = Bound::to(&config.directory.listen)?;
     ground.doors.extend(bound.addresses.first().map(|address| ("directory", *address)));
-    listeners.mutual(bound, tls.clone(), &[b"h2"], &calls, move |mut request: Request<Incoming>, peer| {
+    listeners.mutual(bound, (tls.clone(), &[b"h2"]), &calls, move |mut request: Request<Incoming>, peer| {
         request.extensions_mut().insert(Caller(peer));
         let answer = service.clone().oneshot(request);
         async move {
@@ -158,10 +160,7 @@ fn knowledge(
     let cards = read_cards(ground, found.clone(), peers, metrics, calls)?;
     let mut others = Vec::new();
     for (seed, mesh) in (ground.seed..).zip(&ground.config.meshes) {
-        if let Some((told, following)) = follow(mesh, peers, seed)? {
-            others.push(told);
-            ground.tasks.push(following);
-        }
+        others.extend(follow(mesh, peers, seed, &mut ground.tasks)?);
     }
     let (snapshots, merging) = merge(Sources { found, cards, others }, metrics.clone());
     ground.tasks.push(merging);
@@ -210,7 +209,8 @@ fn follow(
     mesh: &PeerMesh,
     peers: &Peers,
     seed: u64,
-) -> Result<Option<(watch::Receiver<Told>, AbortOnDropHandle<()>)>, StartError> {
+    tasks: &mut Vec<AbortOnDropHandle<()>>,
+) -> Result<Option<watch::Receiver<Told>>, StartError> {
     let Some(directory) = &mesh.directory else { return Ok(None) };
     let expected = assemble::pattern(&directory.server)?;
     let hosts = Arc::new(Hosts::new(assemble::nameservers(None), Bounds::default()));
@@ -218,5 +218,7 @@ fn follow(
     let filter = Filter { own: true, ..Filter::default() };
     let request = WatchAgentsRequest { filter: Some(filter), brief: false };
     let follow = Follow { request, only: Some(mesh.name.clone()), keep: KEEP };
-    Ok(Some(directory.follow(follow, seed)))
+    let (told, following) = directory.follow(follow, seed);
+    tasks.push(following);
+    Ok(Some(told))
 }

@@ -168,7 +168,7 @@ pub(super) struct RawPeerMesh {
     /// A PEM file with the roots of its trust domain. It is read anew when it changes.
     #[serde(default)]
     pub(super) bundle: Field<String>,
-    /// The URL of its directory: `https://` and a host, perhaps a port.
+    /// The URL of its directory: `https://` and a host, perhaps a port, which is else 2646.
     #[serde(default)]
     pub(super) directory: Field<String>,
     /// The SPIFFE ID that its directory must show, a pattern.

@@ -83,9 +83,12 @@ fn keys(root: &Value, schema: &Value, path: &str, found: &mut Vec<(String, Value
 }
 
 fn all_keys() -> Vec<(String, Value)> {
-    let schema = Config::schema();
+    keys_of(&Config::schema())
+}
+
+fn keys_of(schema: &Value) -> Vec<(String, Value)> {
     let mut found = Vec::new();
-    keys(&schema, &schema, "", &mut found);
+    keys(schema, schema, "", &mut found);
     found
 }
 
@@ -190,6 +193,22 @@ fn every_key_and_its_default_stand_on_the_reference_page() {
         assert!(rows.iter().any(|row| row.contains(&format!("`{default}`"))), "{path} without {default}");
     }
     assert!(PAGE.lines().count() <= 140);
+}
+
+#[test]
+fn every_key_of_the_controller_stands_on_its_page() {
+    let page = include_str!("../../../docs/controller.md");
+    let found = keys_of(&ControllerConfig::schema());
+    assert!(found.len() > 40, "{}", found.len());
+    for (path, property) in found {
+        // A section is there with its keys.
+        let section = page.contains(&format!("`{path}.")) || page.contains(&format!("`{path}[]"));
+        assert!(section || page.contains(&format!("`{path}`")), "`{path}` is not on the page");
+        if let Value::String(default) = &property["default"] {
+            let common = ["identity.server", "identity.files.dir"].contains(&&*path);
+            assert!(common || page.contains(&format!("`{default}`")), "{path} without {default}");
+        }
+    }
 }
 
 #[test]

@@ -17,7 +17,10 @@ fn name(text: &str) -> Name {
     Name::parse(text, &Home { namespace: "travel".into(), mesh: "east".into() }).unwrap()
 }
 
-fn found(agents: &[(&str, &[(u8, bool)])]) -> Found {
+/// An agent, and its endpoints: the end of each address, and whether it is ready.
+type Named<'a> = (&'a str, &'a [(u8, bool)]);
+
+fn found(agents: &[Named<'_>]) -> Found {
     let endpoint =
         |(last, ready): &(u8, bool)| Endpoint { address: ([10, 0, 0, *last], 1).into(), ready: *ready };
     let agents = agents.iter().map(|(agent, ends)| (name(agent), ends.iter().map(endpoint).collect()));
@@ -107,16 +110,16 @@ async fn a_new_endpoint_is_a_reason_to_look_again_and_who_is_gone_is_forgotten()
     let mut mesh = mesh(found(&[("a", &[(1, false)])]));
     sleep(MINUTE * 10).await;
     assert!(mesh.asked.try_recv().is_err(), "nobody is there to ask");
-    mesh.found.send_replace(found(&[("a", &[(1, true)])]).into());
+    mesh.found.send_replace(Arc::new(found(&[("a", &[(1, true)])])));
     assert!(mesh.pause().await <= SOON.end);
-    mesh.found.send_replace(found(&[("a", &[(1, true), (2, true)]), ("b", &[(3, true)])]).into());
+    mesh.found.send_replace(Arc::new(found(&[("a", &[(1, true), (2, true)]), ("b", &[(3, true)])])));
     assert!(mesh.pause().await <= SOON.end && mesh.pause().await <= SOON.end);
     // One that leaves is none.
-    mesh.found.send_replace(found(&[("a", &[(2, true)]), ("b", &[(3, true)])]).into());
+    mesh.found.send_replace(Arc::new(found(&[("a", &[(2, true)]), ("b", &[(3, true)])])));
     assert!(mesh.pause().await >= MINUTE.mul_f64(0.7));
-    mesh.found.send_replace(found(&[("b", &[(3, true)])]).into());
+    mesh.found.send_replace(Arc::new(found(&[("b", &[(3, true)])])));
     mesh.cards.wait_for(|cards| cards.len() == 1 && cards.contains_key(&name("b"))).await.unwrap();
-    mesh.found.send_replace(found(&[]).into());
+    mesh.found.send_replace(Arc::new(found(&[])));
     mesh.cards.wait_for(Cards::is_empty).await.unwrap();
     while mesh.asked.try_recv().is_ok() {}
     sleep(MINUTE * 10).await;
@@ -137,8 +140,7 @@ async fn not_all_cards_are_read_at_once_and_no_agent_holds_the_others_up_for_lon
         .boxed()
     });
     let agents: Vec<String> = (0..100).map(|number| format!("a{number}")).collect();
-    let agents: Vec<(&str, &[(u8, bool)])> =
-        agents.iter().map(|agent| (&**agent, &[(1, true)][..])).collect();
+    let agents: Vec<Named<'_>> = agents.iter().map(|agent| (&**agent, &[(1, true)][..])).collect();
     let (_found, receiver) = watch::channel(Arc::new(found(&agents)));
     let (mut cards, _keeping) = keep(receiver, fetch, Clock::new(|| 7), 7, Metrics::default());
     cards.wait_for(|cards| cards.len() == 100).await.unwrap();

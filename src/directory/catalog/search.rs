@@ -11,6 +11,8 @@ use crate::discovery::Words;
 
 /// How many agents a page has, if the caller does not say, and at most.
 const PAGE: (usize, usize) = (10, 100);
+/// The most bytes of words to look for.
+const TEXT_MAX: usize = 256;
 const LIST: (usize, usize) = (100, 1000);
 
 #[derive(Deserialize)]
@@ -56,6 +58,9 @@ pub(super) fn search(site: &Site, snapshot: &Snapshot, body: &[u8]) -> Result<Va
         Query::Text(text) => (text, Filter::default()),
         Query::Full { text, filter } => (text, filter),
     };
+    if text.len() > TEXT_MAX {
+        return Err(bad(format!("query.text has more than {TEXT_MAX} bytes")));
+    }
     let words = Words::of(&text);
     let mut found: Vec<(usize, &Agent)> = site
         .agents(snapshot)

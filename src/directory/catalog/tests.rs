@@ -1,6 +1,7 @@
 //! The catalogue, asked as anybody asks.
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::super::{Card, Endpoint};
 use super::*;
@@ -27,7 +28,12 @@ fn agent(text: &str, card: Option<&str>) -> (Name, Arc<Agent>) {
 
 fn catalog(agents: impl IntoIterator<Item = (Name, Arc<Agent>)>) -> Catalog {
     let snapshot = Snapshot { agents: agents.into_iter().collect(), addresses: Vec::new() };
-    Catalog::new(watch::channel(Arc::new(snapshot)).1, "east", "a2a.cluster.local")
+    catalog_of(snapshot, Ok(()))
+}
+
+fn catalog_of(snapshot: Snapshot, complete: Result<(), String>) -> Catalog {
+    let (snapshots, complete) = (watch::channel(Arc::new(snapshot)).1, watch::channel(complete).1);
+    Catalog::new(Known { snapshots, complete, mesh: "east".into() }, "a2a.cluster.local")
 }
 
 fn usual() -> Catalog {
@@ -160,6 +166,12 @@ async fn what_is_not_there_or_not_asked_for_rightly_is_refused() {
         assert_eq!(response.headers().contains_key("allow"), status == 405);
         assert!(text(response).await.contains("message"));
     }
+    let begins = catalog_of(Snapshot::default(), Err("the agents are not known yet".into()));
+    let response = ask(&begins, "GET /.well-known/ard.json", host, &[], "").await;
+    assert_eq!(
+        (response.status(), &response.headers()["retry-after"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &"1".parse().unwrap())
+    );
     let long = "x".repeat(REQUEST_MAX + 1);
     assert_eq!(ask(&catalog, "POST /search", host, &[], &long).await.status(), 413);
 }
@@ -263,7 +275,8 @@ async fn agents_are_listed_and_found_by_words() {
             .collect();
         assert_eq!(seen, found, "{query}");
     }
-    for odd in ["", "{}", "[]", r#"{"query":{"filter":{"color":["red"]}}}"#, r#"{"query":7}"#] {
+    let long = json!({"query": "x".repeat(257)}).to_string();
+    for odd in [&*long, "", "{}", "[]", r#"{"query":{"filter":{"color":["red"]}}}"#, r#"{"query":7}"#] {
         assert_eq!(ask(&catalog, "POST /search", host, &[], odd).await.status(), 400, "{odd}");
     }
 }

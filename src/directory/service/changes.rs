@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 use super::View;
-use crate::directory::{Agent, Snapshot, message};
+use crate::directory::{Snapshot, message};
 use crate::drain::{Drain, Stage};
 use crate::proto::mesh::{AgentEvent, agent_event::Event};
 use crate::task;
@@ -125,16 +125,17 @@ fn changes<'a>(
     now: &'a Snapshot,
 ) -> impl Iterator<Item = Event> + use<'a> {
     let removed = before.agents.iter().filter_map(move |(name, agent)| {
-        let stays = now.agents.get(name).is_some_and(|agent| view.shows(agent));
+        let stays = now.agents.get(name).is_some_and(|now| Arc::ptr_eq(now, agent) || view.shows(now));
         (!stays && view.shows(agent)).then(|| Event::Removed(name.to_string()))
     });
     let updated = now.agents.iter().filter_map(move |(name, agent)| {
-        let known = before.agents.get(name).is_some_and(|before| same(before, agent) && view.shows(before));
+        let before = before.agents.get(name);
+        // Most agents are as they were, and nothing has to be thought about them.
+        if before.is_some_and(|before| Arc::ptr_eq(before, agent)) {
+            return None;
+        }
+        let known = before.is_some_and(|before| before == agent && view.shows(before));
         (!known && view.shows(agent)).then(|| Event::Updated(message::write(agent, view.brief)))
     });
     removed.chain(updated)
-}
-
-fn same(one: &Arc<Agent>, other: &Arc<Agent>) -> bool {
-    Arc::ptr_eq(one, other) || one == other
 }

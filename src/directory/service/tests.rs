@@ -5,7 +5,9 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tonic::Code;
 
-use super::super::{Card, Endpoint};
+use tokio::sync::watch;
+
+use super::super::{Card, Endpoint, Snapshot};
 use super::*;
 use crate::a2a::NamePattern;
 use crate::drain::{Trigger, drain};
@@ -36,6 +38,7 @@ fn snapshot(agents: &[(&str, &str)]) -> Arc<Snapshot> {
 struct House {
     service: Service,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    complete: watch::Sender<Result<(), String>>,
     trigger: Trigger,
 }
 
@@ -51,8 +54,10 @@ fn house(agents: &[(&str, &str)]) -> House {
         Rules::new(vec![rule("spiffe://east.example/**", "*"), rule("spiffe://west.example/**", "*.travel")]);
     let (snapshots, receiver) = watch::channel(snapshot(agents));
     let (trigger, drain) = drain();
-    let service = Service::new(receiver, Arc::new(rules), "east", drain, Metrics::default());
-    House { service, snapshots, trigger }
+    let (complete_tx, complete) = watch::channel(Ok(()));
+    let known = Known { snapshots: receiver, complete, mesh: "east".into() };
+    let service = Service::new(known, Arc::new(rules), drain, Metrics::default());
+    House { service, snapshots, complete: complete_tx, trigger }
 }
 
 fn request<T>(caller: &str, message: T) -> Request<T> {
@@ -223,9 +228,20 @@ async fn who_does_not_read_is_sent_away_and_has_missed_only_what_was_in_between(
     assert_eq!((rest.len() < 100, end.code()), (true, Code::ResourceExhausted));
 }
 
+#[tokio::test]
+async fn who_does_not_know_all_agents_says_so_and_denies_none() {
+    let house = house(&AGENTS);
+    house.complete.send_replace(Err("the agents are not known yet".into())).unwrap();
+    let list = house.service.list_agents(request(PLANNER, ListAgentsRequest::default())).await.unwrap_err();
+    let watch = house.service.watch_agents(request(PLANNER, WatchAgentsRequest::default())).await;
+    for status in [list, watch.map(drop).unwrap_err()] {
+        assert_eq!((status.code(), status.message()), (Code::Unavailable, "the agents are not known yet"));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_end_of_the_house_ends_every_stream() {
-    let House { service, snapshots: _snapshots, trigger } = house(&AGENTS);
+    let House { service, snapshots: _snapshots, complete: _complete, trigger } = house(&AGENTS);
     let asked = request(PLANNER, WatchAgentsRequest::default());
     let events = service.watch_agents(asked).await.unwrap().into_inner();
     let ending = crate::task::spawn(trigger.pull(Duration::from_secs(25)));

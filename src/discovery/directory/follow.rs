@@ -23,6 +23,8 @@ use crate::task;
 const BEGIN: Duration = Duration::from_secs(30);
 /// The first pause before a directory is asked again, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The most bytes of cards that are kept of one directory.
+const BYTES_MAX: usize = 256 << 20;
 /// A stream that has lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(60);
 
@@ -35,6 +37,8 @@ pub struct Told {
     pub trouble: Option<Arc<str>>,
     /// Whether it has told all of it at least once.
     pub once: bool,
+    /// How many bytes of cards there are.
+    bytes: usize,
 }
 
 /// What is asked of a directory, and how long its answers are kept when it is away.
@@ -114,17 +118,15 @@ impl Follower {
     /// Takes what there is at first; it replaces what was known before all at once.
     async fn begin(&self) -> Result<Events, String> {
         let mut events = (self.open)().await?;
-        let mut agents = BTreeMap::new();
+        let mut told = Told { once: true, ..Told::default() };
         loop {
             match next(&mut events).await? {
-                agent_event::Event::Updated(agent) => drop(self.update(&mut agents, agent)?),
-                agent_event::Event::Removed(name) => {
-                    drop(full_name(&name).and_then(|name| agents.remove(&name)));
-                }
+                agent_event::Event::Updated(agent) => drop(self.update(&mut told, agent)?),
+                agent_event::Event::Removed(name) => drop(told.remove(&name)),
                 agent_event::Event::Synced(_) => break,
             }
         }
-        self.told.send_replace(Told { agents, trouble: None, once: true });
+        self.told.send_replace(told);
         Ok(events)
     }
 
@@ -137,15 +139,11 @@ impl Follower {
             };
             let mut refused = None;
             self.told.send_if_modified(|told| match event {
-                agent_event::Event::Updated(agent) => {
-                    self.update(&mut told.agents, agent).unwrap_or_else(|reason| {
-                        refused = Some(reason);
-                        false
-                    })
-                }
-                agent_event::Event::Removed(name) => {
-                    full_name(&name).is_some_and(|name| told.agents.remove(&name).is_some())
-                }
+                agent_event::Event::Updated(agent) => self.update(told, agent).unwrap_or_else(|reason| {
+                    refused = Some(reason);
+                    false
+                }),
+                agent_event::Event::Removed(name) => told.remove(&name),
                 agent_event::Event::Synced(_) => false,
             });
             if let Some(reason) = refused {
@@ -154,26 +152,20 @@ impl Follower {
         }
     }
 
-    /// Puts an agent in its place; whether anything has changed.
-    fn update(&self, agents: &mut BTreeMap<Name, Arc<Agent>>, agent: Agent) -> Result<bool, String> {
-        let name = full_name(&agent.name);
+    /// Takes an agent as it is told; whether anything has changed.
+    fn update(&self, told: &mut Told, agent: Agent) -> Result<bool, String> {
         let of_this_mesh = |name: &Name| self.follow.only.as_ref().is_none_or(|mesh| name.mesh() == mesh);
-        let Some(name) = name.filter(of_this_mesh) else {
-            tracing::warn!(
-                directory = self.name,
-                agent = agent.name,
-                "A directory tells of an agent that is not its own"
-            );
-            return Ok(false);
-        };
-        let count = agents.len();
-        match agents.entry(name) {
-            Entry::Vacant(_) if count >= MOST => return Err(format!("more than {MOST} agents")),
-            Entry::Vacant(place) => drop(place.insert(Arc::new(agent))),
-            Entry::Occupied(place) if **place.get() == agent => return Ok(false),
-            Entry::Occupied(mut place) => drop(place.insert(Arc::new(agent))),
+        match full_name(&agent.name).filter(of_this_mesh) {
+            Some(name) => told.put(name, agent),
+            None => {
+                tracing::warn!(
+                    directory = self.name,
+                    agent = agent.name,
+                    "A directory tells of an agent that is not its own"
+                );
+                Ok(false)
+            }
         }
-        Ok(true)
     }
 
     fn trouble(&self, reason: &str, forget: bool) {
@@ -185,10 +177,39 @@ impl Follower {
             }
             let forgotten = forget && !told.agents.is_empty();
             if forgotten {
-                told.agents.clear();
+                (told.agents, told.bytes) = (BTreeMap::new(), 0);
             }
             news || forgotten
         });
+    }
+}
+
+impl Told {
+    /// Puts an agent in its place; whether anything has changed. The error is a reason to follow no further.
+    fn put(&mut self, name: Name, agent: Agent) -> Result<bool, String> {
+        let count = self.agents.len();
+        let before = match self.agents.entry(name) {
+            Entry::Vacant(_) if count >= MOST => return Err(format!("more than {MOST} agents")),
+            Entry::Occupied(place) if **place.get() == agent => return Ok(false),
+            Entry::Vacant(place) => {
+                self.bytes += agent.card.len();
+                place.insert(Arc::new(agent));
+                0
+            }
+            Entry::Occupied(mut place) => {
+                self.bytes += agent.card.len();
+                place.insert(Arc::new(agent)).card.len()
+            }
+        };
+        self.bytes -= before;
+        if self.bytes > BYTES_MAX { Err(format!("more than {BYTES_MAX} bytes of cards")) } else { Ok(true) }
+    }
+
+    /// Whether there was such an agent.
+    fn remove(&mut self, name: &str) -> bool {
+        let removed = full_name(name).and_then(|name| self.agents.remove(&name));
+        self.bytes -= removed.as_ref().map_or(0, |agent| agent.card.len());
+        removed.is_some()
     }
 }
 
@@ -216,10 +237,11 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
+    /// What the test tells in the directory's name.
+    type Script = Result<mpsc::UnboundedReceiver<Result<AgentEvent, Status>>, String>;
+
     /// A directory that the test holds: each time it is asked, it has the next answer; then it is away.
-    fn follow(
-        answers: Vec<Result<mpsc::UnboundedReceiver<Result<AgentEvent, Status>>, String>>,
-    ) -> (watch::Receiver<Told>, AbortOnDropHandle<()>) {
+    fn follow(answers: Vec<Script>) -> (watch::Receiver<Told>, AbortOnDropHandle<()>) {
         let answers = Arc::new(Mutex::new(answers.into_iter()));
         let open: Open = Box::new(move || {
             let answer = answers.lock().unwrap().next().unwrap_or_else(|| Err("away".to_owned()));

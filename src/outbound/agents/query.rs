@@ -17,20 +17,20 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Reads `namespace=`, `mesh=`, `skill=`, `all=true` and `watch=true`. Without any of the first two and `all`, the
-    /// agents of the own namespace are meant.
+    /// Reads `namespace=`, `mesh=`, `skill=`, `all=` and `watch=true`. All agents are meant unless the query says otherwise;
+    /// with `all=false`, and neither a namespace nor a mesh, those of the own namespace.
     ///
     /// # Errors
     /// If there is something else in it; with the reason.
     pub(super) fn parse(text: &str, home: &Home) -> Result<Self, String> {
         let mut query = Self::default();
-        let mut all = false;
+        let mut all = None;
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, "true"));
             let value = value.replace('+', " ");
             let value = percent_decode_str(&value).decode_utf8().map_err(|_| format!("{key}: no UTF-8"))?;
             match key {
-                "all" => all = flag(key, &value)?,
+                "all" => all = Some(flag(key, &value)?),
                 "mesh" => query.mesh = Some(label(key, &value)?),
                 "namespace" => query.namespace = Some(label(key, &value)?),
                 "skill" => {
@@ -42,10 +42,10 @@ impl Query {
             }
         }
         match (all, &query.namespace, &query.mesh) {
-            (true, Some(namespace), _) => {
+            (Some(true), Some(namespace), _) => {
                 return Err(format!("all=true and namespace={namespace} exclude each other"));
             }
-            (false, None, None) => {
+            (Some(false), None, None) => {
                 query.namespace = Some(home.namespace.clone());
                 query.mesh = Some(home.mesh.clone());
             }
@@ -83,9 +83,10 @@ mod tests {
     }
 
     #[test]
-    fn the_own_namespace_is_meant_unless_somebody_says_otherwise() {
+    fn all_agents_are_meant_unless_somebody_says_otherwise() {
         for (text, namespace, mesh, skill, watch) in [
-            ("", "travel", "east", "", false),
+            ("", "", "", "", false),
+            ("skill=fly", "", "", "fly", false),
             ("all=true", "", "", "", false),
             ("all", "", "", "", false),
             ("all=false&watch=true", "travel", "east", "", true),

@@ -17,6 +17,8 @@ pub(super) struct Row {
     /// Those that take calls.
     endpoints: BTreeSet<String>,
     skills: Vec<Told>,
+    /// Why the directory could not read its card.
+    card_error: String,
 }
 
 /// A skill.
@@ -33,13 +35,17 @@ impl Row {
         let skills = self.skills.iter().map(|Told { id, name, description, tags }| {
             json!({"id": id, "name": name, "description": description, "tags": tags})
         });
-        json!({
+        let mut row = json!({
             "name": name.as_str(),
             "mesh": name.mesh(),
             "endpoints": self.endpoints,
             "healthy": !self.endpoints.is_empty(),
             "skills": skills.collect::<Value>(),
-        })
+        });
+        if let Some(members) = row.as_object_mut().filter(|_| !self.card_error.is_empty()) {
+            members.insert("cardError".to_owned(), self.card_error.clone().into());
+        }
+        row
     }
 
     fn texts<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a str> {
@@ -63,6 +69,7 @@ pub(super) fn merged<'a>(
         let row = rows.entry(name.clone()).or_default();
         let ready = agent.endpoints.iter().filter(|endpoint| endpoint.ready);
         row.endpoints.extend(ready.map(|endpoint| endpoint.address.clone()));
+        row.card_error.clone_from(&agent.card_error);
         if row.skills.is_empty() {
             row.skills = agent.skills.iter().map(Told::from).collect();
         }

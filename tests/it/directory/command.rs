@@ -62,6 +62,21 @@ async fn who_has_no_directory_is_told_how_to_get_one_and_who_has_none_that_answe
 }
 
 #[tokio::test]
+async fn skills_are_shown_of_agents_whose_card_was_read_without_a_directory_too() {
+    let mesh = Mesh::new();
+    let (_agent, sidecar) = agent(&mesh, "currency", "convert", json!({})).await;
+    let planner = mesh.sidecar("planner", known("currency", &[sidecar.inbound()])).await;
+    let skills = async || list(&planner, "").await.0[&mesh.agent("currency")]["skills"].clone();
+    assert_eq!(skills().await, json!([]));
+    let mut client = Client::connect(planner.outbound).await;
+    client.request("GET /agents/currency/.well-known/agent-card.json", "Host: localhost\r\n", "").await;
+    assert_eq!(client.answer().await.status, 200);
+    let skill = json!({"id": "convert", "name": "convert", "description": "does convert", "tags": []});
+    assert_eq!(skills().await, json!([skill]));
+    assert!(list(&planner, "?skill=fly").await.0.is_empty());
+}
+
+#[tokio::test]
 async fn a_watch_goes_on_until_the_sidecar_ends() {
     use tokio::io::{AsyncBufReadExt as _, BufReader};
     let mesh = Mesh::new();

@@ -31,6 +31,9 @@ pub(super) const WEBHOOK: &str =
 /// Where the roots for sidecars are.
 pub(super) const BUNDLE: &str = "/api/v1/namespaces/dragoman-system/configmaps/dragoman-trust-bundle";
 
+/// Lists of the whole cluster, of which there is nothing here.
+const EMPTY: [&str; 2] = ["/api/v1/pods", "/api/v1/services"];
+
 /// The server. A clone is the same one.
 #[derive(Clone)]
 pub(super) struct Api {
@@ -206,10 +209,11 @@ impl Api {
     }
 
     fn read(state: &State, path: &str, query: &str) -> Result<Value, StatusCode> {
-        let Some(name) = selected(query) else {
-            return state.objects.get(path).cloned().ok_or(StatusCode::NOT_FOUND);
+        let items: Vec<_> = match selected(query) {
+            Some(name) => state.objects.get(&format!("{path}/{name}")).cloned().into_iter().collect(),
+            None if EMPTY.contains(&path) => Vec::new(),
+            None => return state.objects.get(path).cloned().ok_or(StatusCode::NOT_FOUND),
         };
-        let items: Vec<_> = state.objects.get(&format!("{path}/{name}")).cloned().into_iter().collect();
         let version = state.history.last().map_or(1, |(version, ..)| *version).to_string();
         Ok(json!({"metadata": {"resourceVersion": version}, "items": items}))
     }
@@ -254,8 +258,8 @@ impl Api {
     }
 
     fn watch(&self, path: String, query: &str) -> Response<Body> {
-        let name = selected(query).unwrap();
-        let path = format!("{path}/{name}");
+        // Where there is nothing, nothing happens.
+        let path = selected(query).map_or_else(|| path.clone(), |name| format!("{path}/{name}"));
         let from = parameter(query, "resourceVersion").unwrap_or("0").parse::<u64>().unwrap();
         let mut versions = self.version.subscribe();
         versions.mark_changed();

@@ -78,7 +78,7 @@ def order(plain: Plain) -> None:
     step('at the end the app goes first')
     shared = next((plain.mesh.node / 'pods').glob('*/volumes/shared/order')).open()
     plain.kubectl('delete', 'pod', 'order')
-    equal('then the sidecar', shared.read().split('\n')[-3:-1], ['app ends', 'beside ends'])
+    equal('then the sidecar', shared.read().split('\n')[-4:-1], ['goodbye', 'app ends', 'beside ends'])
     equal('and nothing of it is left', list((plain.mesh.node / 'pods').iterdir()), [])
 
 

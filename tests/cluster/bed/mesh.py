@@ -18,9 +18,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bed.programs import CLUSTER, run, start
 from kubelet.api import Api
 from kubelet.network import batch, wait_for_namespace
+
+from bed.programs import CLUSTER, run, start
 
 STATE = Path('/srv')  # in memory, and only of this run: see bed/enclosed
 

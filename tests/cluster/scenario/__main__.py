@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bed.checks import CheckFailed, note, step
 from bed.programs import CommandFailed
+
 from scenario import begin, change, finish, talk
 from scenario.packing import images
 from scenario.world import Calls

@@ -10,6 +10,7 @@ from typing import Any
 from bed.checks import equal, eventually, holds, step, true
 from bed.mesh import EAST, STATE, WEST, Mesh, corefile
 from bed.programs import run
+
 from scenario.world import MANIFESTS, RESTRICTED, SYSTEM, TRAVEL, Side
 
 SETTLE = '30s'  # a new root is believed by all before it signs; 15 minutes by default

@@ -6,6 +6,7 @@ import signal
 import time
 
 from bed.checks import CheckFailed, equal, eventually, holds, note, step, true
+
 from scenario.world import SYSTEM, Calls, Side, failures
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from bed.checks import equal, eventually, holds, step, true
+
 from scenario.change import injected, no_failed_call
 from scenario.world import CHARTS, MANIFESTS, RESTRICTED, SYSTEM, TRAVEL, Calls, Side
 
@@ -48,7 +49,11 @@ def by_its_own_chart(east: Side, caller: list[str], directory: Path) -> None:
         lambda found: found.startswith('weather-'),
     )
     east.helm('uninstall', 'weather', '-n', 'weather', '--wait')
-    equal('helm uninstall leaves nothing of it', east.objects('all', 'app.kubernetes.io/instance=weather', 'weather'), [])
+    eventually(
+        'helm uninstall leaves nothing of it',
+        lambda: names(east.objects('all', 'app.kubernetes.io/instance=weather', 'weather')),
+        lambda found: found == [],
+    )
 
 
 def job(east: Side) -> None:

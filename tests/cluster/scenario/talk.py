@@ -4,6 +4,7 @@ import json
 
 from bed.checks import equal, eventually, step, true
 from bed.mesh import STATE, corefile
+
 from scenario.world import TRAVEL, Side
 
 # A stream of the interop agent, as the caller shows it.

@@ -42,7 +42,7 @@ def scenario(said: argparse.Namespace) -> None:
     talk.denied(east, west)
     talk.calls(east, caller)
     talk.peer_seen(west)
-    talk.known(east, west)
+    talk.known(east, west, said.interop / 'dns-aid/venv/bin/dns-aid')
     calls = Calls(east, east.pod('app=planner'), caller, 'currency.travel.west', said.directory / 'calls.log')
     change.scaled(west, calls)
     change.root_replaced(east, west, calls)

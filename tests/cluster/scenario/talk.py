@@ -1,11 +1,13 @@
 """What the agents say to each other, who may, and who is known."""
 
 import json
+import re
+from pathlib import Path
 
-from bed.checks import equal, eventually, step, true
+from bed.checks import CheckFailed, equal, eventually, step, true
 from bed.mesh import STATE, corefile
 
-from scenario.world import TRAVEL, Side
+from scenario.world import CHARTS, TRAVEL, Side
 
 # A stream of the interop agent, as the caller shows it.
 STREAM = ['status_update: step 1', 'artifact_update: chunk 1', 'artifact_update: chunk 2', 'artifact_update: chunk 3']
@@ -75,8 +77,8 @@ def peer_seen(west: Side) -> None:
     )
 
 
-def known(east: Side, west: Side) -> None:
-    """The directories."""
+def known(east: Side, west: Side, finder: Path) -> None:
+    """The directories; `finder` is the command dns-aid."""
     step('who is there')
     planner = east.pod('app=planner')
 
@@ -90,13 +92,28 @@ def known(east: Side, west: Side) -> None:
     eventually('dragoman agents --all: both agents', listed, both, 90)
     stub(east, west, 'planner')
     stub(west, east, 'currency')
+    command = [str(finder), '--quiet', 'discover', f'{TRAVEL}.a2a.east.local', '--json']
+    eventually(
+        'dns-aid, unmodified, finds it from a pod',
+        lambda: json.loads(east.mesh.inside(TRAVEL, planner, 'agent', *command))['agents'],
+        lambda found: [each['name'] for each in found] == ['planner'],
+    )
 
 
 def stub(side: Side, other: Side, agent: str) -> None:
     """The cluster's own nameserver is told of the directory's zone."""
     plan = side.mesh.plan
     zone = f'a2a.{plan.domain}'
-    more = f'{zone}:53 {{\n    bind {plan.node}\n    errors\n    forward . {side.directory}\n}}\n'
+    more = documented(plan.domain, side.directory).replace('{\n', f'{{\n    bind {plan.node}\n', 1)
     side.mesh.write_corefile(corefile(plan, STATE / side.name, [other.mesh.plan], more))
     name = f'_a2a._tcp.{agent}.{TRAVEL}.{zone}'
     eventually(f'DNS: {name}', lambda: side.mesh.dig(name, 'SRV'), lambda found: found and ' 2643 ' in found[0])
+
+
+def documented(domain: str, directory: str) -> str:
+    """The block for CoreDNS that docs/directory.md shows, for a cluster domain and a directory's address."""
+    page = (CHARTS.parent / 'docs/directory.md').read_text()
+    found = re.search(r'^```\n(a2a\.cluster\.local:53 \{\n.*?^\}\n)```$', page, re.DOTALL | re.MULTILINE)
+    if found is None:
+        raise CheckFailed('docs/directory.md shows no block for CoreDNS')
+    return found[1].replace('cluster.local', domain).replace('10.96.0.53', directory)

@@ -35,7 +35,7 @@ use self::keeper::Keeper;
 pub use self::metrics::Metrics;
 pub use self::service::Service;
 
-/// When sidecars are to ask again whom to believe.
+/// When sidecars are to ask again whom to believe, at the latest.
 const REFRESH: Duration = Duration::from_mins(5);
 
 /// What the identity service is told.
@@ -128,12 +128,13 @@ pub fn start(
 }
 
 impl Issuing {
-    fn new(authority: Arc<Authority>, bundles: Bundles) -> Self {
+    /// A new root signs when it has been published for `settle`: until then everybody has asked, more than once.
+    fn new(authority: Arc<Authority>, bundles: Bundles, settle: Duration) -> Self {
         let bundle = |(domain, bundle): (&TrustDomain, &crate::identity::Bundle)| mesh::Bundle {
             trust_domain: domain.to_string(),
             roots: bundle.roots().iter().map(|der| der.to_vec()).collect(),
         };
-        let refresh_in = REFRESH.try_into().ok();
+        let refresh_in = REFRESH.min(settle / 3).try_into().ok();
         let told = mesh::Bundles { bundles: bundles.iter().map(bundle).collect(), refresh_in };
         Self { authority, bundles, told }
     }

@@ -291,7 +291,7 @@ impl Keeper {
                 issuing.bundles == bundles && issuing.authority.certificate() == signer.certificate()
             });
             if !same {
-                *issuing = Ok(Arc::new(Issuing::new(signer, bundles)));
+                *issuing = Ok(Arc::new(Issuing::new(signer, bundles, self.settings.settle)));
             }
             !same
         });

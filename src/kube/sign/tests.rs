@@ -210,6 +210,17 @@ async fn an_issuer_is_made_where_there_is_none_and_published() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn everybody_asks_several_times_before_a_new_root_signs() {
+    for (settle, seconds) in [(Duration::from_secs(30), 10), (Duration::from_mins(15), 300)] {
+        let mut cluster = Cluster::new();
+        cluster.settings.settle = settle;
+        let replica = cluster.ready().await;
+        let told = replica.service.get_bundles(tonic::Request::new(GetBundlesRequest {})).await.unwrap();
+        assert_eq!(told.into_inner().refresh_in.unwrap().seconds, seconds, "{settle:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn replicas_that_start_together_agree_on_one_issuer() {
     let cluster = Cluster::new();
     let replicas = [cluster.start(), cluster.start(), cluster.start()];

@@ -1,0 +1,1 @@
+"""Dragoman on two clusters, from `helm install` to `helm uninstall`."""

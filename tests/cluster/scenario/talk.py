@@ -1,0 +1,102 @@
+"""What the agents say to each other, who may, and who is known."""
+
+import json
+
+from bed.checks import equal, eventually, step, true
+from bed.mesh import STATE, corefile
+
+from scenario.world import TRAVEL, Side
+
+# A stream of the interop agent, as the caller shows it.
+STREAM = ['status_update: step 1', 'artifact_update: chunk 1', 'artifact_update: chunk 2', 'artifact_update: chunk 3']
+ALLOW = {
+    'policy': {
+        'allow': [
+            {'from': ['spiffe://west.example/**'], 'agents': ['*'], 'operations': ['*']},
+            {'from': ['spiffe://east.example/ns/travel/sa/*'], 'agents': ['currency'], 'operations': ['*']},
+        ]
+    }
+}
+
+
+def denied(east: Side, west: Side) -> None:
+    """By default nobody from another trust domain may call."""
+    step('to be believed is not to be allowed')
+    planner = east.pod('app=planner')
+    said = east.dragoman_fails(planner, 'check', 'currency.travel.west')
+    true('dragoman check: the policy of the other side denies', 'PERMISSION_DENIED' in said or 'policy' in said, said)
+    equal('nothing is wrong otherwise', east.dragoman(planner, 'check').count('failed'), 0)
+    west.k(
+        'patch',
+        'deployment',
+        'currency',
+        '-p',
+        json.dumps({'spec': {'template': {'metadata': {'annotations': {'dragoman.dev/settings': json.dumps(ALLOW)}}}}}),
+    )
+    west.rolled_out('currency')
+    eventually(
+        'allowed by an annotation, it is well', lambda: east.dragoman(planner, 'check', 'currency.travel.west'), seconds=60
+    )
+
+
+def calls(east: Side, caller: list[str]) -> None:
+    """The official SDK, unmodified."""
+    step('an agent of east calls one of west, directly')
+    planner = east.pod('app=planner')
+
+    def send(what: str, text: str) -> str:
+        return east.call(planner, caller, 'currency.travel.west', what, text)
+
+    eventually('send', lambda: send('send', 'hello ü€😀'), lambda found: found == 'hello ü€😀')
+    found = send('stream', 'stream').split('\n')
+    equal('stream', [line for line in found if line in STREAM], STREAM)
+    equal('an agent finds itself as well', east.call(planner, caller, 'planner', 'send', 'who'), planner)
+    metrics = east.mesh.inside(
+        TRAVEL,
+        planner,
+        'agent',
+        'python3',
+        '-c',
+        'import urllib.request as u; print(u.urlopen("http://127.0.0.1:2690/metrics").read().decode())',
+    )
+    crossed = [
+        line
+        for line in metrics.split('\n')
+        if line.startswith('dragoman_calls_total') and 'currency.travel.west' in line and 'outbound' in line
+    ]
+    true('its sidecar has counted them', crossed, metrics[:2000])
+
+
+def peer_seen(west: Side) -> None:
+    """The callee's sidecar knows the caller by name."""
+    logs = '\n'.join(file.read_text() for file in (west.mesh.node / 'logs').glob('travel_currency-*_dragoman_*.log'))
+    true(
+        'the callee knows the caller by its SPIFFE ID', '"spiffe://east.example/ns/travel/sa/planner"' in logs, logs[-2000:]
+    )
+
+
+def known(east: Side, west: Side) -> None:
+    """The directories."""
+    step('who is there')
+    planner = east.pod('app=planner')
+
+    def listed() -> dict[str, str]:
+        found = json.loads(east.dragoman(planner, 'agents', '--all', '--json'))
+        return {each['name']: each.get('mesh', '') for each in found}
+
+    def both(found: dict[str, str]) -> bool:
+        return any(name.startswith('planner') for name in found) and any(name.startswith('currency') for name in found)
+
+    eventually('dragoman agents --all: both agents', listed, both, 90)
+    stub(east, west, 'planner')
+    stub(west, east, 'currency')
+
+
+def stub(side: Side, other: Side, agent: str) -> None:
+    """The cluster's own nameserver is told of the directory's zone."""
+    plan = side.mesh.plan
+    zone = f'a2a.{plan.domain}'
+    more = f'{zone}:53 {{\n    bind {plan.node}\n    errors\n    forward . {side.directory}\n}}\n'
+    side.mesh.write_corefile(corefile(plan, STATE / side.name, [other.mesh.plan], more))
+    name = f'_a2a._tcp.{agent}.{TRAVEL}.{zone}'
+    eventually(f'DNS: {name}', lambda: side.mesh.dig(name, 'SRV'), lambda found: found and ' 2643 ' in found[0])

@@ -95,9 +95,9 @@ impl Balancer {
     }
 
     /// Sets `address` aside: it could not be connected to, or somebody else answered there. For one second at first, twice
-    /// as long each time after that, half a minute at most.
-    pub fn eject(&self, address: SocketAddr, now: Instant) {
-        self.lock().ejections.eject(address, now);
+    /// as long each time after that, half a minute at most. Whether it had worked until then.
+    pub fn eject(&self, address: SocketAddr, now: Instant) -> bool {
+        self.lock().ejections.eject(address, now)
     }
 
     /// Says that `address` works: what was held against it is forgotten.

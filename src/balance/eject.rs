@@ -24,9 +24,10 @@ struct Ejection {
 }
 
 impl Ejections {
-    /// Sets `address` aside. One that is set aside already gets no longer: all calls that were under way when a replica
-    /// died say the same.
-    pub(super) fn eject(&mut self, address: SocketAddr, now: Instant) {
+    /// Sets `address` aside; whether it was in use until then. One that is set aside already gets no longer: all calls that
+    /// were under way when a replica died say the same.
+    pub(super) fn eject(&mut self, address: SocketAddr, now: Instant) -> bool {
+        let new = !self.by_address.contains_key(&address);
         let ejection = self.by_address.entry(address).or_insert(Ejection { at: now, until: now, strikes: 0 });
         ejection.at = now;
         if ejection.until <= now {
@@ -34,6 +35,7 @@ impl Ejections {
             ejection.until = now + aside;
             ejection.strikes = ejection.strikes.saturating_add(1);
         }
+        new
     }
 
     /// Forgets what is held against `address`: it works.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tower::retry::budget::{Budget as _, TpsBudget};
 use tower::service_fn;
 
@@ -15,11 +15,13 @@ use super::Expected;
 use crate::a2a::{Body, Call, Fault, Name, Reason, Reply, Stage};
 use crate::balance::{Balancer, InFlight};
 use crate::binding::grpc;
-use crate::discovery::{Discovery, Unresolved};
+use crate::discovery::{Discovery, Endpoints, Unresolved};
 use crate::identity::Pattern;
 
 /// How many endpoints one call may try.
 const TRIES: usize = 3;
+/// How long a call whose endpoints are all gone waits for another one.
+const SUCCESSOR: Duration = Duration::from_secs(2);
 /// How many names have a route before those not in use are dropped.
 const ROUTES_MAX: usize = 10_000;
 /// Reads may be tried again as long as that adds no more than a fifth to the calls of the last ten seconds.
@@ -71,6 +73,7 @@ impl Inner {
         let route = self.route(&call.agent)?;
         self.retries.deposit();
         let mut tried: Vec<SocketAddr> = Vec::new();
+        let mut has_waited = false;
         loop {
             let endpoints =
                 self.discovery.endpoints(&call.agent).await.map_err(|error| unresolved(&error))?;
@@ -88,16 +91,32 @@ impl Inner {
                 Err(fault) => fault,
             };
             tried.push(picked.address);
-            if is_no_endpoint(&fault) {
-                tracing::warn!(agent = %call.agent, address = %picked.address, fault = %fault, "Endpoint set aside");
-                route.balancer.eject(picked.address, Instant::now());
+            let gone = is_no_endpoint(&fault);
+            if gone {
+                if route.balancer.eject(picked.address, Instant::now()) {
+                    tracing::warn!(agent = %call.agent, address = %picked.address, fault = %fault, "Endpoint set aside");
+                }
                 self.discovery.refused(&call.agent);
             }
             let another = tried.len() < TRIES && tried.len() < endpoints.addresses.len();
-            if !(another && self.may_try_again(call, &fault)) {
+            let again = (another || gone && !has_waited) && self.may_try_again(call, &fault);
+            has_waited |= !another;
+            if !(again && (another || self.successor(&call.agent, &tried).await)) {
                 return Err(fault);
             }
         }
+    }
+
+    /// Waits for an endpoint that was not tried, now that DNS is asked anew: a replica whose agent has ended is gone a moment
+    /// before its name leads to the one that follows.
+    async fn successor(&self, name: &Name, tried: &[SocketAddr]) -> bool {
+        let Ok(mut endpoints) = self.discovery.endpoints(name).await else { return false };
+        if endpoints.borrow().confirmed.is_none() {
+            // The configuration says where it is, and will say nothing else.
+            return false;
+        }
+        let fresh = |now: &Arc<Endpoints>| now.addresses.iter().any(|address| !tried.contains(address));
+        matches!(timeout(SUCCESSOR, endpoints.wait_for(fresh)).await, Ok(Ok(_)))
     }
 
     /// What nobody has processed may be sent again; a read that may have been, within the budget.

@@ -13,8 +13,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::agent::{Agent, message};
 use crate::harness::client::say;
+use crate::harness::dns::{Dns, host, srv};
 use crate::harness::eventually;
-use crate::harness::mesh::{Mesh, Pair, beside, known};
+use crate::harness::mesh::{Mesh, Pair, Sidecar, beside, known};
 use crate::harness::peer::{FarSide, reply, tls};
 
 const SEND: &str = "SendMessage";
@@ -132,6 +133,40 @@ async fn a_sidecar_that_was_started_anew_is_called_at_once() {
         let answer = planner.call("currency", SEND, &say("x")).await;
         assert!(answer.body.contains("result"), "{}", answer.body);
     }
+}
+
+#[tokio::test]
+async fn a_call_waits_for_the_replica_that_takes_the_place_of_its_only_one() {
+    let mesh = Mesh::new();
+    let agent = Agent::start().await;
+    let config = beside("currency", &agent.url());
+    let _answering = agent.always(|_| message("x"));
+    let dns = Dns::start().await;
+    let service = format!("currency.{}.svc.cluster.local.", mesh.namespace);
+    let at = |sidecar: &Sidecar| {
+        let address = sidecar.inbound();
+        [srv(&format!("_a2a._tcp.{service}"), 0, address.port(), &service), host(&service, address.ip())]
+    };
+    let old = mesh.sidecar("currency", config.clone()).await;
+    dns.serve(at(&old));
+    let planner =
+        mesh.sidecar("planner", json!({"discovery": {"nameservers": [dns.address.to_string()]}})).await;
+    assert!(planner.call("currency", SEND, &say("x")).await.body.contains("result"));
+
+    // DNS knows the new one, but nobody has asked again yet.
+    let new = mesh.sidecar("currency", config).await;
+    dns.serve(at(&new));
+    let gone = old.inbound();
+    drop(old);
+    eventually("the end of the sidecar", || async { TcpStream::connect(gone).await.err() }).await;
+    let answer = planner.call("currency", SEND, &say("x")).await;
+    assert!(answer.body.contains("result"), "{}", answer.body);
+
+    // One that nothing follows is given up all the same.
+    let gone = new.inbound();
+    drop(new);
+    eventually("the end of the sidecar", || async { TcpStream::connect(gone).await.err() }).await;
+    assert_eq!(planner.call("currency", SEND, &say("x")).await.reason(), "AGENT_UNREACHABLE");
 }
 
 #[tokio::test]

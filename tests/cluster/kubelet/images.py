@@ -1,6 +1,6 @@
 """Images without a registry: a file says what each name stands for.
 
-    {"dragoman:test": {"root": "/work/images/dragoman", "entrypoint": ["/dragoman"]},
+    {"dragoman:test": {"root": "/images/dragoman", "entrypoint": ["/dragoman"]},
      "sdk:test": {"root": "/", "entrypoint": ["/venv/bin/python"], "command": ["agent.py"], "user": 1000}}
 
 `root` is a directory that becomes the container's root, under a layer of its own; `open` names directories in it that anyone

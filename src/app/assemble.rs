@@ -18,7 +18,7 @@ use crate::binding::v0_3::callers;
 use crate::binding::{Edge, card, grpc, jsonrpc, rest};
 use crate::card::key::Key;
 use crate::card::{Settled, stage};
-use crate::config::{self, Config, Listen};
+use crate::config::{self, Config, HostPort, Listen};
 use crate::discovery::directory::Directory;
 use crate::discovery::{self, Bounds, Discovery, Hosts, Remote};
 use crate::drain::Drain;
@@ -101,7 +101,7 @@ impl Parts {
             (mesh.name.clone(), Remote { cluster_domain: mesh.cluster_domain.clone(), nameservers })
         });
         let directory = config.discovery.directory.as_ref().map(|directory| discovery::Zone {
-            nameservers: directory.nameservers.clone(),
+            nameservers: directory.nameservers.iter().map(nameserver).collect(),
             name: directory.zone.clone(),
         });
         let config = discovery::Config {
@@ -292,6 +292,11 @@ pub(super) fn nameservers(listed: Option<&[SocketAddr]>) -> discovery::Source {
         Some(servers) => discovery::Source::Listed(servers.to_vec()),
         None => discovery::Source::File { path: RESOLV_CONF.into(), port: DNS_PORT },
     }
+}
+
+/// A DNS server that may be known by name.
+fn nameserver(server: &HostPort) -> (String, u16) {
+    (server.host.clone(), server.port.unwrap_or(DNS_PORT))
 }
 
 /// Who lists agents: the own mesh's directory first, then those of others.

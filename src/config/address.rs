@@ -55,6 +55,26 @@ pub(super) fn nameserver(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// A DNS server that may be known by name; without a port it is 53.
+pub(super) fn nameserver_or_host(text: &str) -> Result<HostPort, String> {
+    let named = || {
+        let HostPort { host, port } = host_and_port(text)?;
+        // What ends with a number is a mistaken address.
+        let name = host.trim_end_matches('.').rsplit('.').next()?.bytes().any(|byte| !byte.is_ascii_digit());
+        let port = port.unwrap_or(53);
+        (name && port != 0 && !host.starts_with('[')).then_some(HostPort { host, port: Some(port) })
+    };
+    let address = nameserver(text).ok().map(|address| {
+        let host = match address {
+            SocketAddr::V4(v4) => v4.ip().to_string(),
+            SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+        };
+        HostPort { host, port: Some(address.port()) }
+    });
+    let wrong = "is no DNS server: write IP:PORT or HOST:PORT, such as 10.96.0.10:53";
+    address.or_else(named).ok_or_else(|| wrong.to_owned())
+}
+
 fn dialable(address: SocketAddr) -> bool {
     address.port() != 0 && !address.ip().is_unspecified()
 }
@@ -228,6 +248,26 @@ mod tests {
         }
         for text in ["10.0.0.1:0", "0.0.0.0:53", "[::]:53"] {
             assert!(endpoint(text).is_err() && nameserver(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_directory_s_dns_may_be_known_by_name() {
+        let shown = |text: &str| nameserver_or_host(text).map(|server| server.to_string());
+        for (text, expected) in [
+            ("10.96.0.10", "10.96.0.10:53"),
+            ("10.96.0.10:5353", "10.96.0.10:5353"),
+            ("::1", "[::1]:53"),
+            ("[fd00::a]:54", "[fd00::a]:54"),
+            ("Directory.Mesh", "directory.mesh:53"),
+            ("directory.mesh.:5353", "directory.mesh.:5353"),
+        ] {
+            assert_eq!(shown(text), Ok(expected.to_owned()), "{text}");
+        }
+        for text in
+            ["", "53", "10.96.0.300", "10.0.0:53", "0.0.0.0", "[::]:53", "a:0", "a:x", "a..b", "https://a"]
+        {
+            assert!(shown(text).unwrap_err().starts_with("is no DNS server"), "{text}");
         }
     }
 

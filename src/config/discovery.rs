@@ -6,7 +6,7 @@ use http::Uri;
 use serde::Serialize;
 
 use super::{
-    address,
+    address::{self, HostPort},
     check::Check,
     field::{Field, Located},
     identity::CONTROLLER,
@@ -40,8 +40,8 @@ pub struct Directory {
     pub url: Option<Uri>,
     /// The SPIFFE ID that it must show: a pattern with `{trustDomain}` still in it.
     pub server: String,
-    /// Where it answers DNS; empty if it is not asked.
-    pub nameservers: Vec<SocketAddr>,
+    /// Where it answers DNS, each with a port; empty if it is not asked.
+    pub nameservers: Vec<HostPort>,
     /// The zone of its DNS, without a dot at its end.
     pub zone: String,
 }
@@ -73,7 +73,7 @@ impl Directory {
         let url = check.optional(raw.url, address::service_url);
         let server = check.or(CONTROLLER.to_owned(), raw.server, words::spiffe_template);
         let default = "leave the key out if it is not to be asked";
-        let nameservers = check.filled(raw.nameservers, default, address::nameserver);
+        let nameservers = check.filled(raw.nameservers, default, address::nameserver_or_host);
         let zone = check.or(format!("a2a.{cluster_domain}"), raw.zone, words::domain);
         let (url, nameservers) = (url?, nameservers?.unwrap_or_default());
         if url.is_none() && nameservers.is_empty() {

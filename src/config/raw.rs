@@ -247,7 +247,8 @@ pub(super) struct RawDirectory {
     /// `spiffe://{trustDomain}/ns/dragoman-system/sa/*`.
     #[serde(default)]
     pub(super) server: Field<String>,
-    /// Where it answers DNS, as `IP:port`: asked about names that the cluster's own DNS does not know.
+    /// Where it answers DNS, as `IP:port` or `host:port`: asked about names that the cluster's own DNS does not know. A
+    /// host's addresses are asked of the cluster's DNS.
     #[serde(default)]
     pub(super) nameservers: Field<Texts>,
     /// The zone of its DNS. By default `a2a.` and the cluster's domain.

@@ -17,7 +17,7 @@ use hickory_resolver::proto::rr::{Name as Domain, RData, Record, RecordType, rda
 use tokio::time::timeout;
 
 use super::{
-    Config, Lookup, Remote, Source,
+    Config, Hosts, Lookup, Remote, Source,
     second::Second,
     servers::{Miss, Servers},
     set::Answer,
@@ -73,9 +73,10 @@ impl Dns {
         let servers = |source: Source| Arc::new(Servers::new(source, Arc::clone(&bounds)));
         let home = servers(config.nameservers.clone());
         let mesh = |zone: &str, servers| Mesh::new(zone, config.port, bounds.hedge, servers);
-        let directory = config.directory.as_ref();
-        let directory =
-            directory.and_then(|directory| Second::new(directory, &config.home.mesh, config.port, &bounds));
+        let directory = config.directory.as_ref().and_then(|directory| {
+            let hosts = Hosts::over(Arc::clone(&home), bounds.hedge);
+            Second::new(directory, &config.home.mesh, config.port, &bounds, hosts)
+        });
         // Our own nameservers say of our own zone where our agents are: nothing that is true of another mesh.
         let hopeless = |remote: &Remote| {
             remote.nameservers.is_empty()

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::dns::Mesh;
 use super::servers::{Miss, Servers};
@@ -15,7 +16,11 @@ impl Hosts {
     /// Asks these nameservers.
     pub fn new(nameservers: Source, bounds: Bounds) -> Self {
         let grace = bounds.hedge;
-        let servers = Arc::new(Servers::new(nameservers, Arc::new(bounds)));
+        Self::over(Arc::new(Servers::new(nameservers, Arc::new(bounds))), grace)
+    }
+
+    /// Asks these nameservers. A better answer is waited for as long as `grace`.
+    pub(super) fn over(servers: Arc<Servers>, grace: Duration) -> Self {
         Self(Mesh { zone: String::new(), port: 0, grace, servers })
     }
 

@@ -3,10 +3,11 @@
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::{
-    Bounds,
+    Bounds, Hosts,
     dns::{Mesh, prefer},
     servers::{Miss, Servers, Source},
 };
@@ -15,8 +16,8 @@ use crate::a2a::Name;
 /// The directory's DNS.
 #[derive(Clone, Debug)]
 pub struct Zone {
-    /// Where it answers. Empty: nowhere.
-    pub nameservers: Vec<SocketAddr>,
+    /// Where it answers: hosts, which the cluster knows, and ports. Empty: nowhere.
+    pub nameservers: Vec<(String, u16)>,
     /// Its zone, such as `a2a.cluster.local`.
     pub name: String,
 }
@@ -25,6 +26,10 @@ pub struct Zone {
 #[derive(Debug)]
 pub(super) struct Second {
     home: String,
+    /// Where it answers, and who knows where that is.
+    nameservers: Vec<(String, u16)>,
+    hosts: Hosts,
+    servers: Arc<Servers>,
     zone: Mesh,
     /// How long the cluster has before the directory is asked too, and then to do better.
     grace: Duration,
@@ -33,15 +38,22 @@ pub(super) struct Second {
 }
 
 impl Second {
-    /// None if the directory has no DNS.
-    pub(super) fn new(directory: &Zone, home: &str, port: u16, bounds: &Arc<Bounds>) -> Option<Self> {
-        if directory.nameservers.is_empty() {
+    /// None if the directory has no DNS. `hosts` are those that the cluster knows.
+    pub(super) fn new(
+        directory: &Zone,
+        home: &str,
+        port: u16,
+        bounds: &Arc<Bounds>,
+        hosts: Hosts,
+    ) -> Option<Self> {
+        let nameservers = directory.nameservers.clone();
+        if nameservers.is_empty() {
             return None;
         }
-        let source = Source::Listed(directory.nameservers.clone());
-        let servers = Arc::new(Servers::new(source, Arc::clone(bounds)));
-        let zone = Mesh::new(&directory.name, port, bounds.hedge, servers);
-        Some(Self { home: home.to_owned(), zone, grace: bounds.hedge, patience: bounds.directory })
+        let servers = Arc::new(Servers::new(Source::Listed(Vec::new()), Arc::clone(bounds)));
+        let zone = Mesh::new(&directory.name, port, bounds.hedge, Arc::clone(&servers));
+        let (grace, patience) = (bounds.hedge, bounds.directory);
+        Some(Self { home: home.to_owned(), nameservers, hosts, servers, zone, grace, patience })
     }
 
     /// What the `cluster` says, or, if it finds nothing, what the directory says. What the cluster finds in good time is
@@ -57,12 +69,32 @@ impl Second {
 
     /// What the directory says.
     pub(super) async fn find(&self, name: &Name) -> Result<(Vec<SocketAddr>, u32), Miss> {
-        let found = timeout(self.patience, self.zone.replicas(&self.domain(name))).await;
+        let found = timeout(self.patience, async {
+            self.locate().await?;
+            self.zone.replicas(&self.domain(name)).await
+        });
+        let found = found.await;
         let late = || Err(Miss::Failed(format!("no answer within {:?}", self.patience)));
         found.unwrap_or_else(|_| late()).map_err(|miss| match miss {
             Miss::Failed(why) => Miss::Failed(format!("the directory: {why}")),
             said => said,
         })
+    }
+
+    /// Looks where it is. It is asked rarely, and may have moved since.
+    async fn locate(&self) -> Result<(), Miss> {
+        let each = self.nameservers.iter().map(|(host, port)| self.hosts.addresses(host, *port));
+        let (mut addresses, mut reasons) = (Vec::new(), Vec::new());
+        for found in join_all(each).await {
+            match found {
+                Ok(found) => addresses.extend(found),
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        if addresses.is_empty() {
+            return Err(Miss::Failed(reasons.join("; ")));
+        }
+        self.servers.replace(&addresses).map_err(|error| Miss::Failed(error.to_string()))
     }
 
     /// The name in the directory's zone: an agent of another mesh has the mesh's name in it.
@@ -140,14 +172,15 @@ mod tests {
 
     #[tokio::test]
     async fn agents_of_other_meshes_have_longer_names() {
-        let nameservers = vec!["127.0.0.1:53".parse().unwrap()];
+        let nameservers = vec![("127.0.0.1".to_owned(), 53)];
         let directory = Zone { nameservers, name: ".a2a.cluster.local.".into() };
-        let second = Second::new(&directory, "east", 2643, &Arc::default()).unwrap();
+        let hosts = || Hosts::new(Source::Listed(Vec::new()), Bounds::default());
+        let second = Second::new(&directory, "east", 2643, &Arc::default(), hosts()).unwrap();
         let home = crate::a2a::Home { namespace: "travel".into(), mesh: "east".into() };
         let domain = |text| second.domain(&Name::parse(text, &home).unwrap());
         assert_eq!(domain("currency"), "currency.travel.a2a.cluster.local.");
         assert_eq!(domain("ledger.bank.west"), "ledger.bank.west.a2a.cluster.local.");
         let nowhere = Zone { nameservers: Vec::new(), ..directory };
-        assert!(Second::new(&nowhere, "east", 2643, &Arc::default()).is_none());
+        assert!(Second::new(&nowhere, "east", 2643, &Arc::default(), hosts()).is_none());
     }
 }

@@ -131,7 +131,8 @@ impl Servers {
         }
     }
 
-    fn replace(&self, addresses: &[SocketAddr]) -> io::Result<()> {
+    /// Asks these from now on.
+    pub(super) fn replace(&self, addresses: &[SocketAddr]) -> io::Result<()> {
         if !self.list.load().iter().map(|upstream| &upstream.address).eq(addresses) {
             self.list.store(Arc::new(upstreams(addresses, &self.bounds)?));
             tracing::info!(source = %self.source, ?addresses, "Nameservers changed");

@@ -59,8 +59,9 @@ annotations:
 {{- $_ := set $config "identity" (dict "files" (dict "dir" "/run/secrets/workload-spiffe-credentials")) -}}
 {{- end -}}
 {{- if $mesh.directory -}}
-{{- $url := printf "https://dragoman-directory.%s.svc.%s:2646" $mesh.controllerNamespace $mesh.clusterDomain -}}
-{{- $_ := set $config "discovery" (dict "directory" (dict "url" $url "server" $controllerId)) -}}
+{{- $host := printf "dragoman-directory.%s.svc.%s" $mesh.controllerNamespace $mesh.clusterDomain -}}
+{{- $directory := dict "url" (printf "https://%s:2646" $host) "server" $controllerId "nameservers" (list (printf "%s:53" $host)) -}}
+{{- $_ := set $config "discovery" (dict "directory" $directory) -}}
 {{- end -}}
 {{- include "dragoman.merge" (dict "into" $config "over" (deepCopy $values.sidecar.config)) -}}
 {{- toYaml $config -}}

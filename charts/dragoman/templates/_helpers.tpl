@@ -155,12 +155,10 @@ before the directory has its certificate. */ -}}
 {{- $_ := set $config "identity" (dict "issuer" (include "dragoman.issuer" (dict "root" . "url" $url) | fromYaml)) -}}
 {{- end -}}
 {{- if $values.directory.enabled -}}
-{{- $url := printf "https://%s.%s.svc.%s:2646" $controller.directory.service .Release.Namespace $values.mesh.clusterDomain -}}
-{{- $directory := dict "url" $url "server" (include "dragoman.controllerId" .) -}}
-{{- with $values.directory.service.clusterIP -}}
-{{- $_ := set $directory "nameservers" (list (printf (ternary "[%s]:53" "%s:53" (contains ":" .)) .)) -}}
+{{- $host := printf "%s.%s.svc.%s" $controller.directory.service .Release.Namespace $values.mesh.clusterDomain -}}
+{{- $directory := dict "url" (printf "https://%s:2646" $host) "server" (include "dragoman.controllerId" .)
+    "nameservers" (list (printf "%s:53" $host)) -}}
 {{- with $controller.directory.zone }}{{ $_ := set $directory "zone" . }}{{ end -}}
-{{- end -}}
 {{- $_ := set $config "discovery" (dict "directory" $directory) -}}
 {{- end -}}
 {{- $meshes := list -}}

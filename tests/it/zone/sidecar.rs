@@ -17,6 +17,7 @@ use crate::harness::{
 const CLUSTER_SRV: &str = "_a2a._tcp.currency.travel.svc.cluster.local.";
 
 fn config(cluster: SocketAddr, directory: SocketAddr, bounds: Bounds) -> Config {
+    let directory = (directory.ip().to_string(), directory.port());
     let remote =
         |cluster_domain: &str| Remote { cluster_domain: cluster_domain.into(), nameservers: Vec::new() };
     Config {
@@ -82,6 +83,20 @@ async fn what_the_cluster_does_not_know_the_directory_may() {
         let error = find(&discovery, nobody).await.unwrap_err();
         assert!(matches!(error, Unresolved::Absent { .. }), "{error}");
     }
+}
+
+#[tokio::test]
+async fn the_cluster_knows_where_the_directory_is() {
+    const HOST: &str = "dragoman-directory.dragoman-system.svc.cluster.local";
+    let cluster = dns::Dns::start().await;
+    let directory = Directory::start(snapshot(&[("weather", 2)])).await;
+    let mut config = config(cluster.address, directory.address, patient());
+    config.directory.as_mut().unwrap().nameservers = vec![(HOST.into(), directory.address.port())];
+    let error = find(&by_dns(config.clone()), "weather").await.unwrap_err();
+    let said = |reason: &str| reason.contains("the directory: ") && reason.contains(HOST);
+    assert!(matches!(&error, Unresolved::Failed { reason, .. } if said(reason)), "{error}");
+    cluster.serve([host(&format!("{HOST}."), [127, 0, 0, 1])]);
+    assert_eq!(find(&by_dns(config), "weather").await, Ok(2));
 }
 
 #[tokio::test]

@@ -154,7 +154,7 @@ impl Config {
         }
         let mut claims = Claims::default();
         let agents = AgentConfig::check(&check, raw.agents);
-        let identity = Identity::check(&check, raw.identity);
+        let identity = Identity::check(&check, raw.identity).map(Identity::or_files);
         let outbound = Outbound::check(&check, raw.outbound, &mut claims);
         let inbound = Inbound::check(&check, raw.inbound, &mut claims);
         let admin = Admin::check(&check, raw.admin, &mut claims);

@@ -338,10 +338,10 @@ fn expected(config: &Config) -> Result<outbound::Expected, StartError> {
 }
 
 /// The identities that agents of the own mesh and of others must show.
-pub(super) fn expected_in<'a>(
+pub(super) fn expected_in<'a, S>(
     mesh: &'a config::Mesh,
     remote: impl Iterator<Item = (&'a String, &'a String)>,
-    identity: &config::Identity,
+    identity: &config::Identity<S>,
 ) -> Result<outbound::Expected, StartError> {
     let template = PatternTemplate::parse(&identity.server)
         .map_err(|error| StartError::Config(format!("identity.server: {error}")))?;

@@ -17,7 +17,7 @@ use crate::admin::{Admin, Subject};
 use crate::config::{ControllerConfig, Role};
 use crate::directory::Found;
 use crate::drain::{Drain, Trigger, drain};
-use crate::identity::{Clock, TrustDomain};
+use crate::identity::{Clock, State, TrustDomain};
 use crate::kube;
 use crate::net::serve::Http;
 
@@ -52,6 +52,8 @@ pub(super) struct Ground<'a> {
     pub(super) drain: Drain,
     pub(super) seed: u64,
     pub(super) registry: Registry,
+    /// The certificate that the identity role of this process issues to itself.
+    pub(super) issued: Option<watch::Receiver<State>>,
     /// The doors that are open, by name.
     pub(super) doors: BTreeMap<&'static str, SocketAddr>,
     /// What has to be ready.
@@ -84,6 +86,7 @@ impl<'a> Ground<'a> {
             drain,
             seed,
             registry: Registry::default(),
+            issued: None,
             doors: BTreeMap::new(),
             gates: Vec::new(),
             tasks: Vec::new(),
@@ -111,12 +114,16 @@ impl Controller {
         let kubernetes = kube::client(config.kubeconfig.as_deref()).await;
         let kubernetes = kubernetes.map_err(|error| StartError::Kubernetes(error.to_string()))?;
         let mut ground = Ground::new(config, kubernetes, clock, drain, seed)?;
-        for role in &config.roles {
-            match role {
-                Role::Directory => directory::start(&mut ground).await?,
-                Role::Identity => identity::start(&mut ground)?,
-                Role::Injector => injector::start(&mut ground)?,
-            }
+        let has = |role| config.roles.contains(&role);
+        // The first of all: the directory may show what it issues.
+        if has(Role::Identity) {
+            identity::start(&mut ground)?;
+        }
+        if has(Role::Directory) {
+            directory::start(&mut ground).await?;
+        }
+        if has(Role::Injector) {
+            injector::start(&mut ground)?;
         }
         Self::over(ground, trigger)
     }

@@ -9,7 +9,7 @@ mod raw;
 
 use self::raw::{Raw, RawDirectory, RawInjector, RawIssuerRole, RawPeerMesh};
 use super::{
-    Admin, Config, ConfigErrors, Identity, Listen, Log, Mesh, Policy, address,
+    Admin, Config, ConfigErrors, Identity, Listen, Log, Mesh, Policy, Source, address,
     check::{Check, Sifted, sift},
     choice::{ROLES, Role},
     field::{Field, Located, Pair},
@@ -31,8 +31,8 @@ pub struct ControllerConfig {
     /// A kubeconfig file instead of the pod's service account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubeconfig: Option<PathBuf>,
-    /// Where the controller's own certificate comes from.
-    pub identity: Identity,
+    /// Where the directory's own certificate comes from; without a source the identity role of this process issues it.
+    pub identity: Identity<Option<Source>>,
     /// The role that issues identities.
     pub issuer: IssuerRole,
     /// The role that puts sidecars into pods.
@@ -203,11 +203,15 @@ impl ControllerConfig {
         let mut roles = roles?.unwrap_or_else(|| ROLES.map(|(_, role)| role).to_vec());
         roles.sort_unstable();
         roles.dedup();
+        let mut identity = identity?;
+        if !roles.contains(&Role::Identity) {
+            identity.source.get_or_insert_default();
+        }
         Ok(Self {
             mesh: mesh?,
             roles,
             kubeconfig: kubeconfig?,
-            identity: identity?,
+            identity,
             issuer: issuer?,
             injector: injector?,
             directory: directory?,

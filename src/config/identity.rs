@@ -15,12 +15,12 @@ use super::{
 };
 use crate::a2a::Name;
 
-/// Who this sidecar is, and who others must be.
+/// Who this process is, and who others must be.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Identity {
+pub struct Identity<S = Source> {
     /// Where the own certificate comes from.
     #[serde(flatten)]
-    pub source: Source,
+    pub source: S,
     /// The SPIFFE ID that a called agent must show: a pattern with `{trustDomain}`, `{namespace}` and `{agent}` still in it.
     pub server: String,
     /// The same for single agents.
@@ -70,13 +70,25 @@ const SERVER: &str = "spiffe://{trustDomain}/ns/{namespace}/sa/*";
 /// otherwise.
 pub const CONTROLLER: &str = "spiffe://{trustDomain}/ns/dragoman-system/sa/*";
 
-impl Identity {
+impl Identity<Option<Source>> {
     pub(super) fn check(check: &Check<'_>, field: Field<RawIdentity>) -> Result<Self, Refused> {
         let raw = field.or_default()?;
         let source = Source::check(check, raw.files, raw.issuer, raw.workload_api);
         let server = check.or(SERVER.to_owned(), raw.server, words::spiffe_template);
         let servers = check.by_name(raw.servers, |id| check.read(&id, words::spiffe_pattern));
         Ok(Self { source: source?, server: server?, servers: servers? })
+    }
+
+    /// Files are the source unless another one is named.
+    pub(super) fn or_files(self) -> Identity {
+        let Self { source, server, servers } = self;
+        Identity { source: source.unwrap_or_default(), server, servers }
+    }
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Files { dir: FILES_DIR.into() }
     }
 }
 
@@ -86,7 +98,7 @@ impl Source {
         files: Field<RawFiles>,
         issuer: Field<RawIssuer>,
         workload_api: Field<RawWorkloadApi>,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Option<Self>, Refused> {
         let places = [files.place(), issuer.place(), workload_api.place()];
         let mut given: Vec<Place> = places.into_iter().flatten().collect();
         given.sort_by_key(|place| place.at);
@@ -95,10 +107,10 @@ impl Source {
             return Err(check.refuse(second, &what));
         }
         match (files.optional()?, issuer.optional()?, workload_api.optional()?) {
-            (_, Some(issuer), _) => Self::issuer(check, issuer),
-            (_, _, Some(workload_api)) => Self::workload_api(check, workload_api),
-            (Some(files), None, None) => Self::files(check, files),
-            (None, None, None) => Ok(Self::Files { dir: FILES_DIR.into() }),
+            (_, Some(issuer), _) => Self::issuer(check, issuer).map(Some),
+            (_, _, Some(workload_api)) => Self::workload_api(check, workload_api).map(Some),
+            (Some(files), None, None) => Self::files(check, files).map(Some),
+            (None, None, None) => Ok(None),
         }
     }
 

@@ -130,13 +130,10 @@ state: /var/lib/dragoman
 {{- $values := .root.Values -}}
 {{- $config := include "dragoman.config" .root | fromYaml -}}
 {{- $_ := set $config "roles" .deployment.roles -}}
-{{- if and (has "directory" .deployment.roles) $values.identity.enabled (not (include "dragoman.identified" $config)) -}}
-{{- /* In one process the Service would not help: it has no endpoints before the pod is ready, and the pod is not ready
-before the directory has its certificate. */ -}}
+{{- /* In one process the role "identity" issues the directory's certificate, unless another issuer is named. */ -}}
+{{- $elsewhere := or (not (has "identity" .deployment.roles)) (dig "identity" "issuer" nil $config) -}}
+{{- if and (has "directory" .deployment.roles) $values.identity.enabled $elsewhere (not (include "dragoman.identified" $config)) -}}
 {{- $url := printf "https://dragoman-identity.%s.svc.%s:2644" .root.Release.Namespace $values.mesh.clusterDomain -}}
-{{- if has "identity" .deployment.roles -}}
-{{- $url = printf "https://127.0.0.1:%v" (include "dragoman.ports" .root | fromYaml).identity -}}
-{{- end -}}
 {{- $issuer := include "dragoman.issuer" (dict "root" .root "url" $url) | fromYaml -}}
 {{- $identity := dict "issuer" $issuer -}}
 {{- include "dragoman.merge" (dict "into" $identity "over" ($config.identity | default dict)) -}}

@@ -17,7 +17,7 @@ use crate::app::identity::{self, Origin};
 use crate::app::listeners::Bound;
 use crate::app::{StartError, assemble};
 use crate::binding::{Edge, grpc};
-use crate::config::PeerMesh;
+use crate::config::{PeerMesh, Source};
 use crate::directory::cards::{self, Cards};
 use crate::directory::serve::{self, Dns, Sockets};
 use crate::directory::service::Caller;
@@ -117,8 +117,21 @@ async fn dns(ground: &mut Ground<'_>, snapshots: watch::Receiver<Arc<Snapshot>>)
     Ok(())
 }
 
-/// The own identity, which the role is not ready without.
+/// What the directory shows to others.
 fn identity(ground: &mut Ground<'_>) -> Result<Tls, StartError> {
+    let states = match (&ground.config.identity.source, &ground.issued) {
+        (Some(source), _) => obtained(ground, source)?,
+        (None, Some(issued)) => issued.clone(),
+        (None, None) => {
+            return Err(StartError::Config("identity: names no source, and no role issues one".into()));
+        }
+    };
+    Tls::new(states, ground.clock.clone())
+        .map_err(|error| StartError::Config(format!("TLS 1.3 cannot be set up: {error}")))
+}
+
+/// An identity from elsewhere, which the role is not ready without.
+fn obtained(ground: &mut Ground<'_>, source: &Source) -> Result<watch::Receiver<State>, StartError> {
     let metrics = crate::identity::Metrics::default();
     metrics.register(&mut ground.registry);
     let origin = Origin {
@@ -128,25 +141,24 @@ fn identity(ground: &mut Ground<'_>) -> Result<Tls, StartError> {
         metrics,
         seed: ground.seed,
     };
-    let (mut states, keeping) = identity::source(&ground.config.identity.source, origin)?;
-    let tls = Tls::new(states.clone(), ground.clock.clone())
-        .map_err(|error| StartError::Config(format!("TLS 1.3 cannot be set up: {error}")))?;
+    let (states, keeping) = identity::source(source, origin)?;
     let (gate, state) = watch::channel(Err("not there yet".to_owned()));
     ground.gates.push(Gate { name: "identity", state });
     ground.tasks.push(keeping);
+    let mut latest = states.clone();
     ground.tasks.push(task::spawn(async move {
         loop {
-            let now = match &*states.borrow_and_update() {
+            let now = match &*latest.borrow_and_update() {
                 State::Loaded(_) => Ok(()),
                 State::Missing(reason) => Err(reason.clone()),
             };
             drop(gate.send_replace(now));
-            if states.changed().await.is_err() {
+            if latest.changed().await.is_err() {
                 return;
             }
         }
     }));
-    Ok(tls)
+    Ok(states)
 }
 
 /// Everything that is known: what is found, its cards, and what other directories tell.

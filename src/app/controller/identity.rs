@@ -22,6 +22,7 @@ pub(super) fn start(ground: &mut Ground<'_>) -> Result<(), StartError> {
     let signing = sign::start(&ground.kubernetes, settings, ground.clock.clone(), ground.seed, metrics);
     let Signing { service, identity, ready, tasks } =
         signing.map_err(|error| StartError::Config(format!("issuer.account, mesh.namespace: {error}")))?;
+    ground.issued = Some(identity.clone());
     let tls = Tls::new(identity, ground.clock.clone())
         .map_err(|error| StartError::Config(format!("TLS 1.3 cannot be set up: {error}")))?;
     let bound = Bound::to(&ground.config.issuer.listen)?;

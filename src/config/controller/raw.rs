@@ -24,7 +24,8 @@ pub(super) struct Raw {
     /// The API server.
     #[serde(default)]
     pub(super) kubernetes: Field<RawKubernetes>,
-    /// Where the controller's own certificate comes from, which the directory shows.
+    /// Where the certificate comes from that the directory shows, and whom it reads cards from. Without a source the role
+    /// `identity` of the same process issues it; without that role it is files.
     #[serde(default)]
     pub(super) identity: Field<RawIdentity>,
     /// The role that issues identities.

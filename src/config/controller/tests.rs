@@ -48,6 +48,16 @@ meshes:
 }
 
 #[test]
+fn the_directory_s_identity_is_issued_beside_it_if_nobody_says_otherwise() {
+    let source = |text: &str| parse(&format!("{LEAST}{text}\n")).unwrap().identity.source;
+    assert_eq!(source(""), None);
+    assert_eq!(source("identity: {server: \"spiffe://east.example/**\"}"), None);
+    assert_eq!(source("roles: [directory]"), Some(Source::default()));
+    let said = Source::Files { dir: "/svid".into() };
+    assert_eq!(source("identity: {files: {dir: /svid}}"), Some(said));
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_place() {
     for (text, wrong) in [
         ("roles: [gateway]", "roles[0]: \"gateway\" is none of directory, identity, injector"),

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 struct Own {
     id: SpiffeId,
-    names: [String; 2],
+    names: Vec<String>,
     settings: Arc<Settings>,
     clock: Clock,
     publisher: Publisher,
@@ -31,7 +31,8 @@ pub(super) fn watch(
     let Settings { trust_domain, namespace, account, cluster_domain, .. } = &*settings;
     let id = SpiffeId::parse(&format!("spiffe://{trust_domain}/ns/{namespace}/sa/{account}"))?;
     let service = format!("{SERVICE}.{namespace}.svc");
-    let names = [format!("{service}.{cluster_domain}"), service];
+    let given = settings.names.get(&format!("{account}.{namespace}")).into_iter().flatten().cloned();
+    let names = [format!("{service}.{cluster_domain}"), service].into_iter().chain(given).collect();
     // What expires here is renewed here within seconds: the metric is the issuer's.
     let publisher = Publisher::new("there is no issuer yet".to_owned(), Metrics::default());
     let states = publisher.subscribe();

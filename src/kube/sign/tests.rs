@@ -50,7 +50,10 @@ impl Cluster {
             audience: "dragoman-identity".to_owned(),
             lifetime: DAY,
             settle: SETTLE,
-            names: BTreeMap::from([("directory.travel".to_owned(), vec!["*.a2a.cluster.local".to_owned()])]),
+            names: BTreeMap::from([
+                ("directory.travel".to_owned(), vec!["*.a2a.cluster.local".to_owned()]),
+                ("dragoman-controller.dragoman-system".to_owned(), vec!["a2a.cluster.local".to_owned()]),
+            ]),
             files: Vec::new(),
         };
         let api = Fake::default();
@@ -327,6 +330,11 @@ async fn names_are_those_that_endpoint_slices_confirm_and_those_that_an_operator
     assert_eq!(second.renew_in, None);
     let directory = replica.certify("directory").await.unwrap();
     assert_eq!(names(&directory), ["*.a2a.cluster.local"]);
+    let State::Loaded(own) = replica.signing.identity.borrow().clone() else { panic!("no own certificate") };
+    let own = CertifyResponse { chain: vec![own.chain()[0].to_vec()], ..CertifyResponse::default() };
+    let service =
+        ["dragoman-identity.dragoman-system.svc.cluster.local", "dragoman-identity.dragoman-system.svc"];
+    assert_eq!(names(&own), [&service[..], &["a2a.cluster.local"]].concat(), "the directory may show it");
     // Names are a courtesy: the certificate comes without them too.
     cluster.api.fail(Method::GET, "endpointslices", StatusCode::FORBIDDEN);
     assert!(names(&replica.certify("good").await.unwrap()).is_empty());

@@ -58,6 +58,8 @@ const AGENTS: &str = "agent.dragoman.dev/";
 const CONFIG: &str = "dragoman.dev/config";
 /// The sidecar's container, and the volume with its configuration and its token.
 const NAME: &str = "dragoman";
+/// The volume in the place of a token for the API server.
+const NO_TOKEN: &str = "dragoman-no-token";
 /// The volume in which the sidecar keeps the latest bundles.
 const STATE: &str = "dragoman-state";
 /// The name of the port at which peers call.
@@ -68,6 +70,8 @@ const MESH_PORT: u16 = 2643;
 const ADMIN_PORT: u16 = 2690;
 /// Where the volume with the configuration is.
 const CONFIG_DIR: &str = "/var/run/dragoman";
+/// Where Kubernetes would give a container a token for the API server, if nothing else is there.
+const API_TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Where the volume with the bundles is.
 const STATE_DIR: &str = "/var/lib/dragoman";
 /// Where the token is.

@@ -121,6 +121,7 @@ annotations:
           items: [{key: {{ .Values.mesh.trustDomain }}.trust-bundle.pem, path: ca.crt}]
       {{- end }}
       {{- end }}
+- {{- include "dragoman.noToken" . | nindent 2 }}
 {{- if eq $identity.source "issuer" }}
 - {{- include "dragoman.state" . | nindent 2 }}
 {{- end }}

@@ -73,6 +73,8 @@ securityContext:
 terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
   - {name: dragoman, mountPath: /var/run/dragoman, readOnly: true}
+  # The sidecar has no business with the API server: without this it would get the pod's token.
+  - {name: dragoman-no-token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
   {{- if .with.issued }}
   - {name: dragoman-state, mountPath: /var/lib/dragoman}
   {{- end }}
@@ -84,6 +86,12 @@ serviceAccountToken:
   audience: {{ .audience | quote }}
   expirationSeconds: 43200
   path: token
+{{- end -}}
+
+{{- /* What stands in the place of a token for the API server. */ -}}
+{{- define "dragoman.noToken" -}}
+name: dragoman-no-token
+emptyDir: {}
 {{- end -}}
 
 {{- /* What a sidecar keeps over a restart. */ -}}

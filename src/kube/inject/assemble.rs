@@ -11,8 +11,8 @@ use super::agents::Part;
 use super::config::InjectConfig;
 use super::decision::Injection;
 use super::{
-    ADMIN_PORT, AGENT, AGENTS, CONFIG, CONFIG_DIR, INJECTED, MESH_PORT, MESH_PORT_NAME, NAME, STATE,
-    STATE_DIR,
+    ADMIN_PORT, AGENT, AGENTS, API_TOKEN_DIR, CONFIG, CONFIG_DIR, INJECTED, MESH_PORT, MESH_PORT_NAME, NAME,
+    NO_TOKEN, STATE, STATE_DIR,
 };
 
 /// How long a token is valid, in seconds; the kubelet renews it earlier.
@@ -49,7 +49,11 @@ pub(super) fn container(mut partial: Map<String, Value>, issued: bool) -> Map<St
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": NAME, "mountPath": CONFIG_DIR, "readOnly": true}],
+        "volumeMounts": [
+            {"name": NAME, "mountPath": CONFIG_DIR, "readOnly": true},
+            // The sidecar has no business with the API server.
+            {"name": NO_TOKEN, "mountPath": API_TOKEN_DIR, "readOnly": true},
+        ],
     });
     json_patch::merge(&mut container, &Value::Object(partial));
     if let Some(all) = container["volumeMounts"].as_array_mut() {
@@ -62,7 +66,8 @@ pub(super) fn container(mut partial: Map<String, Value>, issued: bool) -> Map<St
     }
 }
 
-/// The sidecar's own volumes: its configuration, and with an issuer the token for `audience` and a place for bundles.
+/// The sidecar's own volumes: its configuration, nothing in the place of a token for the API server, and with an issuer the
+/// token for `audience` and a place for bundles.
 pub(super) fn volumes(audience: Option<&str>) -> Vec<Value> {
     let token = audience.map(|audience| {
         json!({"serviceAccountToken": {
@@ -74,9 +79,10 @@ pub(super) fn volumes(audience: Option<&str>) -> Vec<Value> {
     ]}});
     let sources: Vec<_> = token.into_iter().chain([config]).collect();
     let own = json!({"name": NAME, "projected": {"sources": sources}});
+    let nothing = json!({"name": NO_TOKEN, "emptyDir": {}});
     let state =
         audience.map(|_| json!({"name": STATE, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}));
-    [own].into_iter().chain(state).collect()
+    [own, nothing].into_iter().chain(state).collect()
 }
 
 /// Puts everything together.

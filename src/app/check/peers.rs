@@ -82,8 +82,8 @@ impl Inside {
                 let next = match &error {
                     Unresolved::Absent { .. } => advice::of(Reason::AgentNotFound),
                     Unresolved::Failed { .. } | Unresolved::Late { .. } => {
-                        "the DNS servers do not answer: see discovery.nameservers or /etc/resolv.conf, and that UDP and \
-                         TCP port 53 are open to them"
+                        "a DNS server does not answer: see discovery.nameservers or /etc/resolv.conf, and \
+                         discovery.directory.nameservers, and that UDP and TCP port 53 are open to them"
                     }
                     Unresolved::Full { .. } => "too many agents in use at once: wait a few minutes",
                     Unresolved::UnknownMesh { .. } => "name the mesh under meshes in the configuration",

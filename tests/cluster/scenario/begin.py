@@ -46,7 +46,6 @@ def values(side: Side) -> dict[str, Any]:
     return {
         'mesh': {'name': side.name, 'trustDomain': side.trust_domain, 'clusterDomain': side.mesh.plan.domain},
         'image': {'tag': 'test'},
-        'directory': {'service': {'clusterIP': side.directory}},
         'controller': {'config': {'issuer': {'settle': SETTLE}}},
     }
 
@@ -123,6 +122,13 @@ def injected(side: Side, agent: str, selector: str) -> None:
     metadata = pod['metadata']
     first = [(each['name'], each.get('restartPolicy')) for each in pod['spec']['initContainers']]
     equal(f'{agent}: there is a native sidecar', first, [('dragoman', 'Always')])
+    sidecar, container = pod['spec']['initContainers'][0], pod['spec']['containers'][0]
+    at_api = '/var/run/secrets/kubernetes.io/serviceaccount'
+    held = [{each['mountPath']: each['name'] for each in one['volumeMounts']}.get(at_api, '') for one in (sidecar, container)]
+    true(
+        f'{agent}: a token for the API server is given to the agent alone',
+        held[0] == 'dragoman-no-token' and held[1].startswith('kube-api-access-'),
+    )
     wanted = {'dragoman.dev/agent': agent, f'agent.dragoman.dev/{agent}': 'true', 'dragoman.dev/injected': 'true'}
     equal(f'{agent}: its labels say who it is', {name: metadata['labels'].get(name) for name in wanted}, wanted)
     home = json.loads(metadata['annotations']['dragoman.dev/config'])['mesh']

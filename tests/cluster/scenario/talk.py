@@ -52,6 +52,8 @@ def calls(east: Side, caller: list[str]) -> None:
     eventually('send', lambda: send('send', 'hello ü€😀'), lambda found: found == 'hello ü€😀')
     found = send('stream', 'stream').split('\n')
     equal('stream', [line for line in found if line in STREAM], STREAM)
+    absent = east.dragoman_fails(planner, 'check', 'nobody')
+    true('cluster and directory know nobody', 'NXDOMAIN' in absent and 'the directory:' not in absent, absent)
     equal('an agent finds itself as well', east.call(planner, caller, 'planner', 'send', 'who'), planner)
     metrics = east.mesh.inside(
         TRAVEL,

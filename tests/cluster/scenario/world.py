@@ -36,8 +36,8 @@ class Side:
 
     @property
     def directory(self) -> str:
-        """The fixed address of its directory."""
-        return f'10.{self.mesh.plan.number + 1}.0.53'
+        """The address of its directory, as docs/directory.md asks for it."""
+        return self.get('service', 'dragoman-directory', '{.spec.clusterIP}', SYSTEM)
 
     def k(self, *words: str | Path, given: str | None = None, namespace: str = TRAVEL, seconds: float = 60) -> str:
         """kubectl in a namespace."""

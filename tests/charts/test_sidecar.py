@@ -107,17 +107,20 @@ class Told(unittest.TestCase):
             security = self.container(case)["securityContext"]
             self.assertEqual((security["runAsUser"], security["runAsGroup"]), users, case)
 
-    def test_its_image_is_the_controllers_or_its_own(self):
+    def image(self, image, own):
+        objects = charts.objects(charts.text("dragoman", charts.written({"image": image, "sidecar": {"image": own}})))
+        [config] = charts.kind(objects, "ConfigMap")
+        return yaml.safe_load(config["data"]["container.yaml"])["image"]
+
+    def test_its_image_comes_from_where_the_controllers_does_or_is_its_own(self):
         self.assertEqual(self.container("least")["image"], "dragoman:0.1.0")
         digest = "@sha256:" + 64 * "b"
         self.assertEqual(self.container("everything")["image"], f"sidecars.example/dragoman:stable{digest}")
+        self.assertEqual(self.image({"registry": "a.example", "tag": "b"}, {}), "a.example/dragoman:b")
+        self.assertEqual(self.image({"registry": "a.example", "tag": "b"}, {"tag": "c"}), "a.example/dragoman:c")
 
-    def test_a_digest_belongs_to_the_image_that_it_was_said_of(self):
-        image = {"repository": "a", "digest": "sha256:" + 64 * "a"}
-        for own, wanted in [({}, f"a:0.1.0@{image['digest']}"), ({"tag": "b"}, "a:b")]:
-            objects = charts.objects(charts.text("dragoman", charts.written({"image": image, "sidecar": {"image": own}})))
-            [config] = charts.kind(objects, "ConfigMap")
-            self.assertEqual(yaml.safe_load(config["data"]["container.yaml"])["image"], wanted)
+    def test_the_controllers_repository_and_digest_are_no_sidecars(self):
+        self.assertEqual(self.image({"repository": "a", "digest": "sha256:" + 64 * "a"}, {}), "dragoman:0.1.0")
 
 
 if __name__ == "__main__":

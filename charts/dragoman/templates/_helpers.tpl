@@ -167,13 +167,11 @@ state: /var/lib/dragoman
 {{- toYaml $config -}}
 {{- end -}}
 
-{{- /* The image of the sidecars: what is not said for them is said for the controller. */ -}}
+{{- /* The image of the sidecars: where it is and its tag are the controller's if nothing else is said. */ -}}
 {{- define "dragoman.sidecarImage" -}}
 {{- $own := .Values.sidecar.image -}}
-{{- $image := dict "registry" ($own.registry | default .Values.image.registry)
-    "repository" ($own.repository | default .Values.image.repository)
+{{- $image := dict "registry" ($own.registry | default .Values.image.registry) "repository" $own.repository
     "tag" ($own.tag | default .Values.image.tag) "digest" $own.digest -}}
-{{- if not (or $own.registry $own.repository $own.tag $own.digest) }}{{ $_ := set $image "digest" .Values.image.digest }}{{ end -}}
 {{- include "dragoman.image" (dict "image" $image "tag" .Chart.AppVersion) -}}
 {{- end -}}
 

@@ -73,7 +73,6 @@ volumes:
 name: controller
 image: {{ include "dragoman.image" (dict "image" $values.image "tag" .root.Chart.AppVersion) }}
 imagePullPolicy: {{ $values.image.pullPolicy }}
-command: [/dragoman-controller]
 args: [--config, /etc/dragoman/controller.yaml]
 {{- with $values.controller.env }}
 env:

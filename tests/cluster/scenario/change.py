@@ -173,7 +173,7 @@ def controller_replaced(west: Side, calls: Calls) -> None:
     equal(
         'helm upgrade: it is the next one',
         {pod['spec']['containers'][0]['image'] for pod in west.pods('app.kubernetes.io/name=dragoman', SYSTEM)},
-        {'dragoman:next'},
+        {'dragoman-controller:next'},
     )
     no_failed_call(calls, 'meanwhile')
 

@@ -14,16 +14,16 @@ INTEROP = CLUSTER.parent / 'interop/python'
 USER = 1000  # of the agents' images
 
 
-def from_scratch(programs: list[Path], root: Path) -> None:
-    """A root with programs at its top and what they are linked to, as an image from scratch would have it."""
+def from_scratch(program: Path, root: Path) -> dict[str, Any]:
+    """A program at the top of a root with what it is linked to and nothing else, as in its image from scratch."""
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
-    for program in programs:
-        shutil.copy2(program, root / program.name)
-        for library in re.findall(r'(/\S+) \(0x', run('ldd', program)):
-            target = root / library.lstrip('/')
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(library, target)
+    shutil.copy2(program, root / program.name)
+    for library in re.findall(r'(/\S+) \(0x', run('ldd', program)):
+        target = root / library.lstrip('/')
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(library, target)
+    return {'root': str(root), 'entrypoint': [f'/{program.name}'], 'user': 2602}
 
 
 def closed(path: Path) -> set[str]:
@@ -52,16 +52,19 @@ def sdk(venv: Path, peer: str, program: str) -> dict[str, Any]:
 
 def images(binaries: Path, interop: Path, directory: Path) -> Path:
     """The file that says what each image name stands for."""
-    root = directory / 'images/dragoman'
-    from_scratch([binaries / 'dragoman', binaries / 'dragoman-controller'], root)
-    dragoman = {'root': str(root), 'entrypoint': ['/dragoman'], 'user': 2602}
+    dragoman, controller = (
+        from_scratch(binaries / name, directory / 'images' / name) for name in ('dragoman', 'dragoman-controller')
+    )
     new, old = interop / 'python-1.x/venv', interop / 'python-0.3.x/venv'
     file = directory / 'images.json'
     file.write_text(
         json.dumps(
             {
                 'dragoman:test': dragoman,
-                'dragoman:next': dragoman,  # the same programs: what is tested is how one takes the place of the other
+                'dragoman-controller:test': controller,
+                # The same programs: what is tested is how one takes the place of the other.
+                'dragoman:next': dragoman,
+                'dragoman-controller:next': controller,
                 'planner:1': sdk(new, '1.x', 'planner.py'),
                 'currency:1': sdk(old, '0.3.x', 'currency.py'),
                 'caller:1': sdk(new, '1.x', 'caller.py'),

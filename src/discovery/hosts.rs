@@ -29,6 +29,13 @@ impl Hosts {
     /// # Errors
     /// If there is no such host, or DNS cannot say; with the reason.
     pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+        self.find(host, port).await.map_err(|miss| match miss {
+            Miss::Absent(why) | Miss::Failed(why) | Miss::TooMany(why) => why,
+        })
+    }
+
+    /// The same, and whether it is known that there is no such host.
+    pub(super) async fn find(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Miss> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         if let Ok(address) = bare.parse::<IpAddr>() {
             return Ok(vec![(address, port).into()]);
@@ -38,12 +45,8 @@ impl Hosts {
         if name.eq_ignore_ascii_case("localhost") {
             return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
         }
-        match self.0.plain_addresses(&format!("{name}.")).await {
-            Ok((found, _)) => {
-                Ok(found.into_iter().map(|address| SocketAddr::new(address.ip(), port)).collect())
-            }
-            Err(Miss::Absent(why) | Miss::Failed(why) | Miss::TooMany(why)) => Err(why),
-        }
+        let (found, _) = self.0.plain_addresses(&format!("{name}.")).await?;
+        Ok(found.into_iter().map(|address| SocketAddr::new(address.ip(), port)).collect())
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{
     Bounds, Hosts,
     dns::{Mesh, prefer},
-    servers::{Miss, Servers, Source},
+    servers::{Miss, Servers},
 };
 use crate::a2a::Name;
 
@@ -50,7 +50,7 @@ impl Second {
         if nameservers.is_empty() {
             return None;
         }
-        let servers = Arc::new(Servers::new(Source::Listed(Vec::new()), Arc::clone(bounds)));
+        let servers = Arc::new(Servers::unknown(Arc::clone(bounds)));
         let zone = Mesh::new(&directory.name, port, bounds.hedge, Arc::clone(&servers));
         let (grace, patience) = (bounds.hedge, bounds.directory);
         Some(Self { home: home.to_owned(), nameservers, hosts, servers, zone, grace, patience })
@@ -63,14 +63,23 @@ impl Second {
         cluster: impl Future<Output = Result<(Vec<SocketAddr>, u32), Miss>>,
         name: &Name,
     ) -> Result<(Vec<SocketAddr>, u32), Miss> {
-        let directory = self.find(name);
+        // Where there is no directory, what the cluster says stands.
+        let directory = self.ask(name, Miss::Absent);
         second(cluster, directory, self.grace).await
     }
 
-    /// What the directory says.
+    /// What the directory says, of names that nobody else is asked about.
     pub(super) async fn find(&self, name: &Name) -> Result<(Vec<SocketAddr>, u32), Miss> {
+        self.ask(name, Miss::Failed).await
+    }
+
+    /// What the directory says; `nowhere` if it is known that there is none.
+    async fn ask(&self, name: &Name, nowhere: fn(String) -> Miss) -> Result<(Vec<SocketAddr>, u32), Miss> {
         let found = timeout(self.patience, async {
-            self.locate().await?;
+            self.locate().await.map_err(|miss| match miss {
+                Miss::Absent(why) => nowhere(why),
+                other => other,
+            })?;
             self.zone.replicas(&self.domain(name)).await
         });
         let found = found.await;
@@ -83,18 +92,22 @@ impl Second {
 
     /// Looks where it is. It is asked rarely, and may have moved since.
     async fn locate(&self) -> Result<(), Miss> {
-        let each = self.nameservers.iter().map(|(host, port)| self.hosts.addresses(host, *port));
-        let (mut addresses, mut reasons) = (Vec::new(), Vec::new());
+        let each = self.nameservers.iter().map(|(host, port)| self.hosts.find(host, *port));
+        let (mut addresses, mut missed) = (Vec::new(), None::<Miss>);
         for found in join_all(each).await {
             match found {
-                Ok(found) => addresses.extend(found),
-                Err(reason) => reasons.push(reason),
+                Ok(mut found) => {
+                    // DNS shuffles them.
+                    found.sort_unstable();
+                    addresses.append(&mut found);
+                }
+                Err(miss) => missed = Some(missed.map_or(miss.clone(), |other| other.and(miss))),
             }
         }
-        if addresses.is_empty() {
-            return Err(Miss::Failed(reasons.join("; ")));
+        match missed {
+            Some(miss) if addresses.is_empty() => Err(miss),
+            _ => self.servers.replace(&addresses).map_err(|error| Miss::Failed(error.to_string())),
         }
-        self.servers.replace(&addresses).map_err(|error| Miss::Failed(error.to_string()))
     }
 
     /// The name in the directory's zone: an agent of another mesh has the mesh's name in it.
@@ -174,7 +187,7 @@ mod tests {
     async fn agents_of_other_meshes_have_longer_names() {
         let nameservers = vec![("127.0.0.1".to_owned(), 53)];
         let directory = Zone { nameservers, name: ".a2a.cluster.local.".into() };
-        let hosts = || Hosts::new(Source::Listed(Vec::new()), Bounds::default());
+        let hosts = || Hosts::over(Arc::new(Servers::unknown(Arc::default())), GRACE);
         let second = Second::new(&directory, "east", 2643, &Arc::default(), hosts()).unwrap();
         let home = crate::a2a::Home { namespace: "travel".into(), mesh: "east".into() };
         let domain = |text| second.domain(&Name::parse(text, &home).unwrap());

@@ -69,7 +69,8 @@ impl Miss {
 
 /// A group of nameservers, in the order in which they are asked.
 pub(super) struct Servers {
-    source: Source,
+    /// Where they come from; `None` if whoever asks says it each time.
+    source: Option<Source>,
     list: ArcSwap<Vec<Upstream>>,
     /// Since when no server has answered anything.
     failing: Mutex<Option<Instant>>,
@@ -90,7 +91,12 @@ impl Servers {
                 tracing::warn!(source = %source, %error, "No nameservers");
                 Vec::new()
             });
-        Self { source, list: ArcSwap::from_pointee(list), failing: Mutex::new(None), bounds }
+        Self { source: Some(source), list: ArcSwap::from_pointee(list), failing: Mutex::new(None), bounds }
+    }
+
+    /// None, before [`Servers::replace`] says which.
+    pub(super) fn unknown(bounds: Arc<Bounds>) -> Self {
+        Self { source: None, list: ArcSwap::default(), failing: Mutex::new(None), bounds }
     }
 
     /// Asks the first server, the next one each time [`Bounds::hedge`] has passed without an answer or a server has
@@ -98,8 +104,10 @@ impl Servers {
     pub(super) async fn ask(&self, name: &Name, kind: RecordType) -> Result<DnsResponse, Miss> {
         let answers = self.list.load().iter().map(|server| server.clone().ask(name.clone(), kind)).collect();
         let answer = hedged(answers, self.bounds.hedge).await;
-        let answer =
-            answer.unwrap_or_else(|| Err(Miss::Failed(format!("{} names no nameserver", self.source))));
+        let answer = answer.unwrap_or_else(|| {
+            let nobody = self.source.as_ref().map(|source| format!("{source} names no nameserver"));
+            Err(Miss::Failed(nobody.unwrap_or_else(|| "no nameserver is known".to_owned())))
+        });
         self.note(matches!(answer, Err(Miss::Failed(_)))).await;
         answer.map_err(|miss| match miss {
             Miss::Absent(why) => Miss::Absent(format!("{kind} {name}: {why}")),
@@ -110,6 +118,7 @@ impl Servers {
 
     /// Keeps in mind how long nothing has been answered, and reads the source again when that is too long.
     async fn note(&self, failed: bool) {
+        let Some(source) = &self.source else { return };
         let now = Instant::now();
         {
             let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,11 +132,11 @@ impl Servers {
             }
             *failing = Some(now);
         }
-        let source = self.source.clone();
+        let again = source.clone();
         let read =
-            tokio::task::spawn_blocking(move || source.read()).await.map_err(io::Error::other).flatten();
+            tokio::task::spawn_blocking(move || again.read()).await.map_err(io::Error::other).flatten();
         if let Err(error) = read.and_then(|addresses| self.replace(&addresses)) {
-            tracing::warn!(source = %self.source, %error, "No nameservers");
+            tracing::warn!(%source, %error, "No nameservers");
         }
     }
 
@@ -135,7 +144,8 @@ impl Servers {
     pub(super) fn replace(&self, addresses: &[SocketAddr]) -> io::Result<()> {
         if !self.list.load().iter().map(|upstream| &upstream.address).eq(addresses) {
             self.list.store(Arc::new(upstreams(addresses, &self.bounds)?));
-            tracing::info!(source = %self.source, ?addresses, "Nameservers changed");
+            let source = self.source.as_ref().map(tracing::field::display);
+            tracing::info!(source, ?addresses, "Nameservers changed");
         }
         Ok(())
     }

@@ -93,10 +93,15 @@ async fn the_cluster_knows_where_the_directory_is() {
     let mut config = config(cluster.address, directory.address, patient());
     config.directory.as_mut().unwrap().nameservers = vec![(HOST.into(), directory.address.port())];
     let error = find(&by_dns(config.clone()), "weather").await.unwrap_err();
+    assert!(matches!(error, Unresolved::Absent { .. }), "without a directory the cluster is right: {error}");
+    let error = find(&by_dns(config.clone()), "weather.travel.north").await.unwrap_err();
     let said = |reason: &str| reason.contains("the directory: ") && reason.contains(HOST);
-    assert!(matches!(&error, Unresolved::Failed { reason, .. } if said(reason)), "{error}");
+    assert!(matches!(&error, Unresolved::Failed { reason, .. } if said(reason)), "nobody could say: {error}");
     cluster.serve([host(&format!("{HOST}."), [127, 0, 0, 1])]);
-    assert_eq!(find(&by_dns(config), "weather").await, Ok(2));
+    assert_eq!(find(&by_dns(config.clone()), "weather").await, Ok(2));
+    cluster.mood_about(&format!("{HOST}."), Mood::Refuse);
+    let error = find(&by_dns(config), "weather").await.unwrap_err();
+    assert!(matches!(&error, Unresolved::Failed { reason, .. } if said(reason)), "it may be there: {error}");
 }
 
 #[tokio::test]

@@ -185,9 +185,12 @@ impl Keeper {
         self.keep(bundles).await;
     }
 
-    /// The roots by which the service must prove itself: what it told last, else what we were given.
+    /// The roots by which the service must prove itself: what it told last, else what we were given. Who was away for long
+    /// may have been told of none that are still in use: every other attempt then is by the file, which somebody else
+    /// keeps up to date. Roots in the configuration are as old as the pod, and no way back to one that was withdrawn.
     async fn roots(&self) -> Result<Bundles, Trouble> {
-        if let Some(told) = &self.told {
+        let by_file = self.settings.roots == Roots::Beside && self.failures % 2 == 1;
+        if let Some(told) = self.told.as_ref().filter(|_| !by_file) {
             return Ok(told.clone());
         }
         let (place, text) = match &self.settings.roots {

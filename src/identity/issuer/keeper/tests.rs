@@ -342,6 +342,23 @@ async fn after_a_restart_the_service_is_believed_by_what_it_told_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn roots_that_were_told_too_long_ago_give_way_to_the_file_but_never_to_the_configuration() {
+    let given = Bench::new();
+    let beside = Bench { roots: Roots::Beside, ..Bench::new() };
+    for (bench, expected) in [(given, [2, 2, 2]), (beside, [2, 1, 2])] {
+        fs::create_dir(bench.dir.path().join("state")).unwrap();
+        let told = [root("a.test").pem(), root("a.test").pem()].concat();
+        fs::write(bench.dir.path().join("state/a.test.trust-bundle.pem"), told).unwrap();
+        fs::write(bench.dir.path().join("ca.crt"), bench.mood().authority.root_pem()).unwrap();
+        bench.mood().refusal = Some(Refused::Away("it does not prove itself".to_owned()));
+        let (_states, _task) = bench.start();
+        tokio::time::sleep(MINUTE).await;
+        let roots = bench.mood().certified.iter().map(|(.., roots)| *roots).take(3).collect::<Vec<_>>();
+        assert_eq!(roots, expected, "{:?}", bench.roots);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_state_that_cannot_be_used_stops_nobody() {
     let bench = Bench::new();
     fs::write(bench.dir.path().join("state"), "no directory").unwrap();

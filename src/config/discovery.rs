@@ -71,7 +71,7 @@ impl Directory {
     fn check(check: &Check<'_>, raw: Located<RawDirectory>, cluster_domain: &str) -> Result<Self, Refused> {
         let Located { place, value: raw } = raw;
         let url = check.optional(raw.url, address::service_url);
-        let server = check.or(CONTROLLER.to_owned(), raw.server, words::spiffe_template);
+        let server = check.or(CONTROLLER.to_owned(), raw.server, words::spiffe_service);
         let default = "leave the key out if it is not to be asked";
         let nameservers = check.filled(raw.nameservers, default, address::nameserver_or_host);
         let zone = check.or(format!("a2a.{cluster_domain}"), raw.zone, words::domain);

@@ -122,7 +122,7 @@ impl Source {
         let Located { place, value: raw } = raw;
         let url = check.required(&place, "url", raw.url, address::issuer_url);
         let token_file = check.required(&place, "tokenFile", raw.token_file, words::path);
-        let server = check.or(CONTROLLER.to_owned(), raw.server, words::spiffe_template);
+        let server = check.or(CONTROLLER.to_owned(), raw.server, words::spiffe_service);
         let state = check.optional(raw.state, words::path);
         let roots = check.optional(raw.roots, words::roots);
         Ok(Self::Issuer { url: url?, token_file: token_file?, server: server?, roots: roots?, state: state? })

@@ -101,6 +101,17 @@ pub(super) fn spiffe_template(text: &str) -> Result<String, String> {
     template.map(|_| text.to_owned()).map_err(|error| format!("is no pattern of SPIFFE IDs: {error}"))
 }
 
+/// A pattern of SPIFFE IDs of a service of a mesh, in which only the trust domain is filled in.
+pub(super) fn spiffe_service(text: &str) -> Result<String, String> {
+    let filled = text.replace("{trustDomain}", "x");
+    if filled.contains(['{', '}']) {
+        return Err(
+            "has other braces than {trustDomain}: a service has no agent to take a name from".to_owned()
+        );
+    }
+    spiffe_pattern(&filled).map(|_| text.to_owned())
+}
+
 fn spiffe(text: &str) -> Result<&str, String> {
     match text.strip_prefix("spiffe://") {
         Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(text),
@@ -120,7 +131,6 @@ pub(super) fn listen_port(text: &str) -> Result<u16, String> {
     number(text).ok_or_else(|| "is no port: write a number from 0 to 65535".to_owned())
 }
 
-/// Digits alone: the standard library would take a sign too.
 /// The most threads that are of any use.
 pub(super) const THREADS_MAX: u16 = 256;
 
@@ -131,6 +141,7 @@ pub(super) fn threads(text: &str) -> Result<u16, String> {
         .ok_or_else(|| format!("is no number of threads: write one from 1 to {THREADS_MAX}"))
 }
 
+/// Digits alone: the standard library would take a sign too.
 fn number(text: &str) -> Option<u16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
@@ -281,6 +292,10 @@ mod tests {
         }
         for text in ["", "east.example", "spiffe://", "spiffe:///path", "SPIFFE://a/b"] {
             assert!(spiffe_pattern(text).is_err(), "{text}");
+        }
+        assert!(spiffe_service("spiffe://{trustDomain}/ns/mesh/sa/*").is_ok());
+        for text in ["spiffe://{trustDomain}/ns/{namespace}/sa/*", "spiffe://a/sa/{agent}", "{trustDomain}"] {
+            assert!(spiffe_service(text).is_err(), "{text}");
         }
     }
 

@@ -11,6 +11,7 @@ pub mod issuer;
 mod listen;
 pub mod peers;
 pub mod serve;
+mod single;
 
 use std::error::Error;
 use std::time::Duration;

@@ -101,7 +101,12 @@ impl Second {
                     found.sort_unstable();
                     addresses.append(&mut found);
                 }
-                Err(miss) => missed = Some(missed.map_or(miss.clone(), |other| other.and(miss))),
+                Err(miss) => {
+                    missed = Some(match missed {
+                        Some(other) => other.and(miss),
+                        None => miss,
+                    });
+                }
             }
         }
         match missed {

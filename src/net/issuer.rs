@@ -6,37 +6,24 @@ use std::{
     future::Future,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
-    task::{Context, Poll},
     time::Duration,
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use http::{Request, Response, Uri};
-use http_body_util::{BodyExt as _, combinators::MapFrame};
-use hyper::{
-    body::{Bytes, Frame, Incoming},
-    client::conn::http2::{self, SendRequest},
-};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use http::Uri;
 use rustls::{ClientConfig, pki_types::ServerName};
 use rustls_pki_types::CertificateDer;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
-use tokio_util::task::AbortOnDropHandle;
-use tonic::{Code, Status, body::Body, metadata::MetadataValue};
+use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::StatusExt as _;
-use tower::Service;
 
-use super::{describe, details::sanitize, listen::tune};
+use super::single::{Driver, Single, reason, speak};
+use super::{describe, listen::tune};
 use crate::identity::issuer::{Certifier, Granted, Refused, Token, Told};
 use crate::identity::{Bundles, Clock, Pattern};
 use crate::proto::mesh::identity_client::IdentityClient;
 use crate::proto::mesh::{self, CertifyRequest, GetBundlesRequest};
-use crate::task;
 use crate::tls::{self, Refusal};
 
 /// How long the name may take, how long connecting to one address, and how long an answer.
@@ -61,14 +48,6 @@ pub struct Issuer {
     /// How its host is found.
     pub resolve: Resolve,
 }
-
-/// One connection.
-struct Channel(SendRequest<Body>);
-
-/// What the connection's task ends with: nothing, because whoever waits for an answer hears why there is none.
-type Driver = AbortOnDropHandle<()>;
-/// An answer's body, in which no details are that tonic could stumble over.
-type Answer = MapFrame<Incoming, fn(Frame<Bytes>) -> Frame<Bytes>>;
 
 impl Certifier for Issuer {
     fn certify<'a>(
@@ -106,7 +85,7 @@ impl Certifier for Issuer {
 
 impl Issuer {
     /// A connection to the first address that takes one.
-    async fn connect(&self, roots: &Bundles) -> Result<(IdentityClient<Channel>, Driver), Refused> {
+    async fn connect(&self, roots: &Bundles) -> Result<(IdentityClient<Single>, Driver), Refused> {
         let tls = match self.url.scheme_str() {
             Some("http") => None,
             _ => Some(self.tls(roots)?),
@@ -157,7 +136,7 @@ impl Issuer {
         &self,
         address: SocketAddr,
         tls: Option<Arc<ClientConfig>>,
-    ) -> Result<(Channel, Driver), String> {
+    ) -> Result<(Single, Driver), String> {
         let stream = TcpStream::connect(address).await.and_then(|stream| tune(&stream).map(|()| stream));
         let stream = stream.map_err(|error| describe(&error))?;
         let Some(tls) = tls else { return speak(stream).await };
@@ -197,7 +176,7 @@ impl Issuer {
             Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition => {
                 Refused::Invalid(said)
             }
-            code => self.away(&format!("{code:?}: {}", describe_status(status))),
+            code => self.away(&format!("{code:?}: {}", reason(status))),
         }
     }
 
@@ -212,60 +191,6 @@ impl fmt::Debug for Issuer {
             .field("url", &self.url)
             .field("expected", &self.expected)
             .finish_non_exhaustive()
-    }
-}
-
-impl Service<Request<Body>> for Channel {
-    type Response = Response<Answer>;
-    type Error = hyper::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let answered = self.0.send_request(request);
-        async move {
-            let mut answer = answered.await?;
-            sanitize(answer.headers_mut());
-            Ok(answer.map(|body| body.map_frame(trailers as fn(Frame<Bytes>) -> Frame<Bytes>)))
-        }
-        .boxed()
-    }
-}
-
-/// Speaks HTTP/2 over `io`.
-async fn speak<I>(io: I) -> Result<(Channel, Driver), String>
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut http = http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new());
-    let (requests, connection) = http.handshake(TokioIo::new(io)).await.map_err(|error| describe(&error))?;
-    let driver = task::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "A connection to the identity service broke");
-        }
-    });
-    Ok((Channel(requests), driver))
-}
-
-fn trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
-    match frame.into_trailers() {
-        Ok(mut trailers) => {
-            sanitize(&mut trailers);
-            Frame::trailers(trailers)
-        }
-        Err(frame) => frame,
-    }
-}
-
-/// A status that no service has sent is one that tonic has made of an error: that one says more.
-fn describe_status(status: &Status) -> String {
-    match std::error::Error::source(status) {
-        Some(cause) => describe(cause),
-        None => status.message().to_owned(),
     }
 }
 

@@ -4,19 +4,25 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Mutex;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tonic::async_trait;
 use tonic_types::ErrorDetails;
+use tower::Service as _;
 
 use super::*;
 use crate::identity::forge::{NOW, clock, domain, id};
 use crate::identity::{self, Authority, Bundle, Material};
 use crate::proto::mesh::CertifyResponse;
 use crate::proto::mesh::identity_server::{Identity, IdentityServer};
+use crate::task;
 use crate::tls::Tls;
 
 const SERVICE: &str = "spiffe://a.test/ns/dragoman-system/sa/dragoman-controller";

@@ -1,6 +1,6 @@
 //! Compiles `proto/lf` three ways: the prost types of `proto` (with the members that Dragoman carries), the schema table
 //! that drives the codec, and, for tests and benches alone, prost + pbjson types as an independent reader and writer of
-//! ProtoJSON. `proto/dragoman` becomes messages with clients and servers. No `protoc` is needed.
+//! ProtoJSON. `proto/dragoman` and `proto/spiffe` become messages with clients and servers. No `protoc` is needed.
 
 use std::{env, error::Error, fmt::Write as _, fs, path::Path};
 
@@ -44,6 +44,11 @@ fn services() -> Result<()> {
     compiler.open_files(["dragoman/v1/directory.proto", "dragoman/v1/identity.proto"])?;
     // Cards are long, kept and told again and again.
     let config = tonic_prost_build::configure().build_transport(false).bytes(".dragoman.v1.Agent.card");
+    config.compile_fds(compiler.file_descriptor_set())?;
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.open_file("spiffe/workload.proto")?;
+    // It holds a key, which nobody is to print.
+    let config = tonic_prost_build::configure().build_transport(false).skip_debug(["X509SVID"]);
     config.compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -69,9 +69,6 @@ pub enum StartError {
     /// The API server cannot be used.
     #[error("Kubernetes: {0}")]
     Kubernetes(String),
-    /// A part of the configuration that this version cannot do.
-    #[error("{0} is not supported by this version")]
-    Unsupported(&'static str),
 }
 
 /// A sidecar that is only looked at: it listens nowhere.

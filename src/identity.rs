@@ -15,12 +15,14 @@ pub(crate) mod forge;
 pub mod issuer;
 mod material;
 mod metrics;
+mod pace;
 mod pattern;
 pub mod pem;
 mod publish;
 mod replace;
 mod spiffe_id;
 mod svid;
+pub mod workload_api;
 
 pub use authority::{Authority, AuthorityError, Issued, PublicKey, Request, RequestError, Signed};
 pub use material::{Bundle, Bundles, Material, MaterialError, RootError};

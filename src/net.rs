@@ -12,6 +12,7 @@ mod listen;
 pub mod peers;
 pub mod serve;
 mod single;
+pub mod workload_api;
 
 use std::error::Error;
 use std::time::Duration;

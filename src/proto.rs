@@ -14,3 +14,4 @@ include!(concat!(env!("OUT_DIR"), "/lf.a2a.v1.rs"));
 pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/a2a.binpb"));
 
 pub mod mesh;
+pub mod spiffe;

@@ -11,8 +11,9 @@ use super::assemble::pattern;
 use crate::config::Source;
 use crate::discovery::{self, Bounds, Hosts};
 use crate::identity::issuer::{self, Roots, Settings};
-use crate::identity::{Clock, Metrics, State, TrustDomain, files};
+use crate::identity::{self, Clock, Metrics, State, TrustDomain, files};
 use crate::net::issuer::{Issuer, Resolve};
+use crate::net::workload_api;
 
 /// What a source of the own identity is started with.
 pub(super) struct Origin {
@@ -48,7 +49,10 @@ pub(super) fn source(
             let settings = Settings { trust_domain, token_file, roots, state };
             Ok(issuer::watch(Arc::new(certifier), settings, clock, metrics, seed))
         }
-        Source::WorkloadApi { .. } => Err(StartError::Unsupported("identity.workloadApi")),
+        Source::WorkloadApi { socket } => {
+            let agent = Arc::new(workload_api::Agent::at(socket));
+            Ok(identity::workload_api::watch(agent, trust_domain, clock, metrics, seed))
+        }
     }
 }
 

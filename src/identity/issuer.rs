@@ -19,7 +19,6 @@ use super::{Bundles, Clock, Metrics, State, TrustDomain};
 use crate::task;
 
 mod keeper;
-mod pace;
 mod store;
 mod token;
 

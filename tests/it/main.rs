@@ -69,5 +69,7 @@ mod shape;
 mod streams;
 /// Everything that goes wrong between SDKs and dialects, and must not go wrong here.
 mod traps;
+/// An identity from a SPIFFE agent, over its Unix socket.
+mod workload_api;
 /// The directory's DNS over real sockets, by itself, behind another server, and as a sidecar asks it.
 mod zone;

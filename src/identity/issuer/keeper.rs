@@ -9,9 +9,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Certifier, Granted, Refused, Roots, Settings, Token, TokenError, Told, pace, store};
+use super::{Certifier, Granted, Refused, Roots, Settings, Token, TokenError, Told, store};
 use crate::identity::{
-    Bundle, Bundles, Clock, Material, MaterialError, Metrics, Publisher, Request, State, TrustDomain, pem,
+    Bundle, Bundles, Clock, Material, MaterialError, Metrics, Publisher, Request, State, TrustDomain, pace,
+    pem,
 };
 
 /// The certificate beside the token by which the service is believed at first.

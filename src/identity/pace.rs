@@ -1,4 +1,4 @@
-//! When to ask the identity service again. Pure: time and chance are arguments.
+//! When to ask for an identity again. Pure: time and chance are arguments.
 
 use std::time::Duration;
 

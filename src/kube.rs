@@ -10,6 +10,7 @@ use kube::{Client, Config};
 use crate::net::describe;
 
 #[cfg(test)]
+#[expect(dead_code, reason = "some of it is for the integration tests alone")]
 mod fake;
 pub mod inject;
 mod mirror;

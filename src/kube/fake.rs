@@ -1,220 +1,231 @@
-//! An API server for tests: it keeps objects, lists them in pages, lets them be watched, and applies patches.
+//! A cluster's API server for tests, in memory: objects with versions, lists in pages, watches, conflicts, server-side apply and
+//! reviews of tokens, with answers in the shape of a real one. It knows no sockets: clients reach it as a service, or a test
+//! serves it over HTTP. The integration tests build it from this very file.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard},
-};
+// Named by their paths, so that the integration tests can include this file too.
+#[path = "fake/apply.rs"]
+mod apply;
+#[path = "fake/place.rs"]
+mod place;
+#[path = "fake/review.rs"]
+mod review;
+#[path = "fake/store.rs"]
+mod store;
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{Method, Request, Response, header::ACCEPT};
-use http_body::Frame;
-use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
-use kube::{Client, client::Body};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
+use http::{Method, Request, Response, request::Parts};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use kube::Client;
 use serde_json::{Value, json};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 
-type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+use self::place::{Place, Query, parameters};
+pub(crate) use self::review::Token;
+use self::store::Store;
 
-/// The whole cluster. Clones are the same.
+/// What an answer's body is: all of it, or the events of a watch.
+pub(crate) type Answer = UnsyncBoxBody<Bytes, Infallible>;
+
+/// The cluster. Clones are the same one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cluster(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    version: u64,
-    objects: BTreeMap<Place, Value>,
-    /// Everything that has happened, by version.
-    history: Vec<(u64, Place, Value)>,
-    /// What is older than this version is forgotten.
-    forgotten: u64,
-    watches: Vec<(Query, UnboundedSender<Bytes>)>,
+    store: Store,
+    tokens: HashMap<String, Token>,
     faults: VecDeque<Fault>,
-    calls: Vec<String>,
+    calls: Vec<Call>,
 }
 
+/// What goes wrong with the next calls of a kind.
 #[derive(Debug)]
 struct Fault {
     call: String,
-    code: u16,
+    /// The status that they get; without one, somebody else is faster.
+    code: Option<u16>,
     times: usize,
 }
 
-/// Where an object is: `/api/v1`, `services`, namespace, name.
-#[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-struct Place {
-    group: String,
-    plural: String,
-    namespace: String,
-    name: String,
+/// A call, as it came.
+#[derive(Debug)]
+struct Call {
+    method: Method,
+    /// Path and query.
+    uri: String,
+    status: u16,
 }
 
-/// Which objects are asked for.
-#[derive(Clone, Debug)]
-struct Query {
-    place: Place,
-    labels: Vec<(String, String)>,
-    /// Whether only metadata is asked for.
-    partial: bool,
+/// What comes of a call.
+type Outcome = Result<Done, Refused>;
+
+#[derive(Debug)]
+enum Done {
+    Once(u16, Value),
+    Watch(UnboundedReceiver<Bytes>),
 }
 
-impl Query {
-    fn new(place: Place, query: &BTreeMap<String, String>, partial: bool) -> Self {
-        let selector = query.get("labelSelector").map_or("", String::as_str);
-        let pairs = selector.split(',').filter_map(|pair| pair.split_once('='));
-        let labels = pairs.map(|(label, value)| (label.to_owned(), value.to_owned())).collect();
-        Self { place, labels, partial }
-    }
-
-    /// An object as it is shown to who asks so.
-    fn show(&self, object: &Value) -> Value {
-        if !self.partial {
-            return object.clone();
-        }
-        json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object["metadata"]})
-    }
-
-    fn holds(&self, place: &Place, object: &Value) -> bool {
-        let Self { place: wanted, labels, .. } = self;
-        let own = &object["metadata"]["labels"];
-        (&wanted.group, &wanted.plural) == (&place.group, &place.plural)
-            && (wanted.namespace.is_empty() || wanted.namespace == place.namespace)
-            && labels.iter().all(|(label, value)| own[label] == value.as_str())
-    }
-}
-
-impl Place {
-    fn of(object: &Value) -> Self {
-        let version = object["apiVersion"].as_str().unwrap();
-        let root = if version.contains('/') { "apis" } else { "api" };
-        Self {
-            group: format!("/{root}/{version}"),
-            plural: object["kind"].as_str().unwrap().to_lowercase() + "s",
-            namespace: object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned(),
-            name: object["metadata"]["name"].as_str().unwrap().to_owned(),
-        }
-    }
-
-    fn at(path: &str) -> Self {
-        let mut parts = path.trim_start_matches('/').split('/').map(str::to_owned);
-        let mut next = || parts.next().unwrap_or_default();
-        let root = next();
-        let group = if root == "api" { next() } else { next() + "/" + &next() };
-        let (mut namespace, mut plural) = (String::new(), next());
-        if plural == "namespaces" {
-            namespace = next();
-            plural = next();
-        }
-        Self { group: format!("/{root}/{group}"), plural, namespace, name: next() }
-    }
-}
+/// Why nothing comes of it: status, reason and message.
+#[derive(Debug)]
+struct Refused(u16, &'static str, String);
 
 impl Cluster {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    /// A client of it.
-    pub(crate) fn client(&self) -> Client {
-        let cluster = self.clone();
-        let service = tower::service_fn(move |request: Request<Body>| {
-            let cluster = cluster.clone();
-            async move { Ok::<_, Infallible>(cluster.answer(request).await) }
-        });
-        Client::new(service, "default")
-    }
-
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap()
     }
 
-    /// Creates or replaces an object, as if somebody else did. What has no UID gets one.
+    /// A client of it that needs no socket.
+    pub(crate) fn client(&self) -> Client {
+        let cluster = self.clone();
+        let answer = move |request: Request<kube::client::Body>| cluster.clone().answer(request);
+        Client::new(tower::service_fn(answer), "default")
+    }
+
+    /// Creates or replaces an object that says what it is, as if somebody else did. What has no UID gets one.
     pub(crate) fn put(&self, object: Value) {
-        self.inner().put(object);
+        self.inner().store.put(&Place::of(&object), object);
     }
 
-    /// Removes the object of that kind and name.
+    /// The same with an object that is what its path says.
+    pub(crate) fn put_at(&self, path: &str, object: Value) {
+        self.inner().store.put(&Place::at(path), object);
+    }
+
+    /// Removes the object of that kind and name, as if somebody else did.
     pub(crate) fn remove(&self, object: &Value) {
-        self.inner().remove(&Place::of(object));
+        self.inner().store.remove(&Place::of(object));
     }
 
-    /// The object at that path.
+    /// Removes the object at a path.
+    pub(crate) fn remove_at(&self, path: &str) {
+        self.inner().store.remove(&Place::at(path));
+    }
+
+    /// The object at a path.
     pub(crate) fn get(&self, path: &str) -> Option<Value> {
-        self.inner().objects.get(&Place::at(path)).cloned()
+        self.inner().store.get(&Place::at(path)).cloned()
+    }
+
+    /// All objects of a kind, such as `events`.
+    pub(crate) fn all(&self, plural: &str) -> Vec<Value> {
+        self.inner().store.all(plural)
+    }
+
+    /// Waits for the next change of anything.
+    pub(crate) async fn changed(&self) {
+        let mut version = self.inner().store.version.subscribe();
+        version.changed().await.unwrap();
+    }
+
+    /// A token that is good from now on.
+    pub(crate) fn token(&self, text: &str, token: Token) {
+        self.inner().tokens.insert(text.to_owned(), token);
     }
 
     /// All calls so far: method, path and query. Watches are among them.
     pub(crate) fn calls(&self) -> Vec<String> {
-        self.inner().calls.clone()
+        self.inner().calls.iter().map(|call| format!("{} {}", call.method, call.uri)).collect()
     }
 
-    /// The next `times` calls that begin like `call` get this status.
+    /// How many calls there were of that method with such a part in them.
+    pub(crate) fn count(&self, method: &Method, part: &str) -> usize {
+        self.inner().calls.iter().filter(|call| call.method == method && call.uri.contains(part)).count()
+    }
+
+    /// The calls with such a part that were meant to change something: method, path and query, status.
+    pub(crate) fn writes(&self, part: &str) -> Vec<(Method, String, u16)> {
+        let inner = self.inner();
+        let writes = inner.calls.iter().filter(|call| call.method != Method::GET && call.uri.contains(part));
+        writes.map(|call| (call.method.clone(), call.uri.clone(), call.status)).collect()
+    }
+
+    /// The next `times` calls of that kind get this status. `GET /api/v1/pods?` is any call of this method with such a part.
     pub(crate) fn fail(&self, call: &str, code: u16, times: usize) {
-        self.inner().faults.push_back(Fault { call: call.to_owned(), code, times });
+        self.inner().faults.push_back(Fault { call: call.to_owned(), code: Some(code), times });
     }
 
-    /// No call fails any more.
+    /// Just before the next call of that kind, somebody else puts the label `meddled` on its object.
+    pub(crate) fn meddle(&self, call: &str) {
+        self.inner().faults.push_back(Fault { call: call.to_owned(), code: None, times: 1 });
+    }
+
+    /// Nothing goes wrong any more.
     pub(crate) fn heal(&self) {
         self.inner().faults.clear();
     }
 
     /// Ends all watches.
     pub(crate) fn cut(&self) {
-        self.inner().watches.clear();
+        self.inner().store.cut();
     }
 
     /// Ends all watches, and nothing that has happened so far can be watched any more.
     pub(crate) fn expire(&self) {
-        let mut inner = self.inner();
-        inner.forgotten = inner.version;
-        for (_, watch) in inner.watches.drain(..) {
-            drop(watch.send(line("ERROR", &status(410, "too old resource version"))));
-        }
+        self.inner().store.expire();
     }
 
-    async fn answer(&self, request: Request<Body>) -> Answer {
-        let (parts, body) = request.into_parts();
-        let body = body.collect_bytes().await.unwrap();
-        let call = format!("{} {}", parts.method, parts.uri);
-        let query = parts.uri.query().unwrap_or_default();
-        let query: BTreeMap<String, String> = query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(key, value)| {
-                let value = percent_encoding::percent_decode_str(value).decode_utf8().unwrap();
-                (key.to_owned(), value.into_owned())
-            })
-            .collect();
+    /// Answers a call.
+    pub(crate) async fn answer<B>(self, request: Request<B>) -> Result<Response<Answer>, Infallible>
+    where
+        B: Body<Data = Bytes, Error: fmt::Debug>,
+    {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
         let mut inner = self.inner();
-        inner.calls.push(call.clone());
-        if let Some(code) = inner.fault(&call) {
-            return once(code, &status(code, "the test says so"));
-        }
-        let place = Place::at(parts.uri.path());
-        let accept = parts.headers.get(ACCEPT).map(|accept| accept.to_str().unwrap());
-        let partial = accept.is_some_and(|accept| accept.contains("as=PartialObjectMetadata"));
-        let wanted = Query::new(place.clone(), &query, partial);
-        let body = || serde_json::from_slice::<Value>(&body).unwrap();
-        match parts.method {
-            Method::GET if place.name.is_empty() && query.contains_key("watch") => {
-                inner.watch(wanted, &query)
-            }
-            Method::GET if place.name.is_empty() => inner.list(&wanted, &query),
-            Method::GET => {
-                inner.objects.get(&place).map_or_else(absent, |object| once(200, &wanted.show(object)))
-            }
-            Method::POST => inner.create(body()),
-            Method::PATCH => inner.apply(&place, body(), query.contains_key("force")),
-            Method::DELETE => inner.delete(&place, &body()),
-            _ => once(405, &status(405, "no such method")),
-        }
+        let outcome = inner.answer(&head, serde_json::from_slice(&body).unwrap_or_default());
+        let response = respond(outcome);
+        let (status, uri) = (response.status().as_u16(), head.uri.to_string());
+        inner.calls.push(Call { method: head.method, uri, status });
+        Ok(response)
     }
 }
 
 impl Inner {
-    fn fault(&mut self, call: &str) -> Option<u16> {
-        let at = self.faults.iter().position(|fault| call.starts_with(&fault.call))?;
+    fn answer(&mut self, head: &Parts, body: Value) -> Outcome {
+        let place = Place::at(head.uri.path());
+        match self.fault(&head.method, &head.uri.to_string()) {
+            Some(Some(code)) => return Err(Refused::new(code, "the test says so")),
+            Some(None) => self.store.meddle(&place),
+            None => {}
+        }
+        let header = |name: HeaderName| head.headers.get(name).map_or("", |value| value.to_str().unwrap());
+        let parameters = parameters(&head.uri);
+        let parameter = |name: &str| parameters.get(name).map_or("", String::as_str);
+        let query = Query::new(place.clone(), &parameters, header(ACCEPT));
+        match head.method {
+            Method::GET if !place.name.is_empty() => self.store.read(&query),
+            Method::GET if parameter("watch") == "true" => self.store.watch(query, &parameters),
+            Method::GET => self.store.list(&query, &parameters),
+            Method::POST if place.plural == "tokenreviews" => {
+                Ok(Done::Once(201, review::review(&self.tokens, body)))
+            }
+            Method::POST => self.store.create(place, body),
+            Method::PUT => self.store.replace(&place, body),
+            Method::PATCH if header(CONTENT_TYPE) == "application/apply-patch+yaml" => {
+                self.store.apply(&place, &body, parameter("fieldManager"), parameter("force") == "true")
+            }
+            Method::PATCH if header(CONTENT_TYPE) == "application/merge-patch+json" => {
+                self.store.merge(&place, &body)
+            }
+            Method::DELETE => self.store.delete(&place, &body),
+            _ => Err(Refused::new(405, "no such method")),
+        }
+    }
+
+    /// What goes wrong with a call, if anything does.
+    fn fault(&mut self, method: &Method, uri: &str) -> Option<Option<u16>> {
+        let at = self.faults.iter().position(|fault| {
+            let (wanted, part) = fault.call.split_once(' ').unwrap_or((&fault.call, ""));
+            method == wanted && uri.contains(part)
+        })?;
         let fault = &mut self.faults[at];
         let code = fault.code;
         fault.times -= 1;
@@ -223,145 +234,44 @@ impl Inner {
         }
         Some(code)
     }
+}
 
-    fn put(&mut self, mut object: Value) -> Value {
-        let place = Place::of(&object);
-        let old = self.objects.get(&place);
-        let uid = old
-            .map_or_else(|| json!(format!("uid-{}", self.version + 1)), |old| old["metadata"]["uid"].clone());
-        let meta = object["metadata"].as_object_mut().unwrap();
-        if !meta.contains_key("uid") {
-            meta.insert("uid".to_owned(), uid);
-        }
-        let kind = if old.is_some() { "MODIFIED" } else { "ADDED" };
-        self.happened(kind, place.clone(), &mut object);
-        self.objects.insert(place, object.clone());
-        object
-    }
-
-    fn remove(&mut self, place: &Place) {
-        if let Some(mut object) = self.objects.remove(place) {
-            self.happened("DELETED", place.clone(), &mut object);
-        }
-    }
-
-    fn happened(&mut self, kind: &str, place: Place, object: &mut Value) {
-        self.version += 1;
-        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        for (query, watch) in &self.watches {
-            if query.holds(&place, object) {
-                drop(watch.send(line(kind, &query.show(object))));
-            }
-        }
-        self.history.push((self.version, place, json!({"type": kind, "object": object})));
-    }
-
-    fn list(&self, wanted: &Query, query: &BTreeMap<String, String>) -> Answer {
-        let all = self.objects.iter().filter(|(place, object)| wanted.holds(place, object));
-        let from: usize = query.get("continue").map_or(0, |token| token.parse().unwrap());
-        let limit: usize = query.get("limit").map_or(usize::MAX, |limit| limit.parse().unwrap());
-        let mut rest = all.skip(from);
-        let items: Vec<Value> = rest.by_ref().take(limit).map(|(_, object)| wanted.show(object)).collect();
-        let mut meta = json!({"resourceVersion": self.version.to_string()});
-        if rest.next().is_some() {
-            meta["continue"] = json!((from + limit).to_string());
-        }
-        once(200, &json!({"apiVersion": "v1", "kind": "List", "metadata": meta, "items": items}))
-    }
-
-    fn watch(&mut self, wanted: Query, query: &BTreeMap<String, String>) -> Answer {
-        let (sender, receiver) = unbounded_channel();
-        let from: u64 = query.get("resourceVersion").map_or(0, |version| version.parse().unwrap());
-        if from < self.forgotten {
-            drop(sender.send(line("ERROR", &status(410, "too old resource version"))));
-            return streaming(receiver);
-        }
-        for (version, place, event) in &self.history {
-            if *version > from && wanted.holds(place, &event["object"]) {
-                drop(sender.send(line(event["type"].as_str().unwrap(), &wanted.show(&event["object"]))));
-            }
-        }
-        let bookmark = json!({"apiVersion": "v1", "kind": "Bookmark", "metadata": {"resourceVersion": self.version.to_string()}});
-        drop(sender.send(line("BOOKMARK", &bookmark)));
-        self.watches.push((wanted, sender));
-        streaming(receiver)
-    }
-
-    fn create(&mut self, object: Value) -> Answer {
-        if self.objects.contains_key(&Place::of(&object)) {
-            let mut taken = status(409, "already exists");
-            taken["reason"] = json!("AlreadyExists");
-            return once(409, &taken);
-        }
-        once(201, &self.put(object))
-    }
-
-    /// A server-side apply, near enough: what is given is taken over, and without force nothing may differ before.
-    fn apply(&mut self, place: &Place, patch: Value, force: bool) -> Answer {
-        let Some(old) = self.objects.get(place) else {
-            if !patch["metadata"]["uid"].is_null() {
-                return once(409, &status(409, "uid mismatch"));
-            }
-            return once(201, &self.put(patch));
+impl Refused {
+    fn new(code: u16, message: &str) -> Self {
+        let reason = match code {
+            403 => "Forbidden",
+            404 => "NotFound",
+            405 => "MethodNotAllowed",
+            409 => "Conflict",
+            410 => "Expired",
+            422 => "Invalid",
+            500 => "InternalError",
+            503 => "ServiceUnavailable",
+            _ => "",
         };
-        let uid = &patch["metadata"]["uid"];
-        if !uid.is_null() && *uid != old["metadata"]["uid"] {
-            return once(409, &status(409, "uid mismatch"));
-        }
-        let mut new = old.clone();
-        json_patch::merge(&mut new, &patch);
-        // A selector is one value, not a map of them.
-        new["spec"]["selector"] = patch["spec"]["selector"].clone();
-        let alike = new["spec"] == old["spec"] && new["metadata"]["labels"] == old["metadata"]["labels"];
-        if !alike && !force {
-            return once(409, &status(409, "conflict"));
-        }
-        if new == *old {
-            return once(200, &new);
-        }
-        once(200, &self.put(new))
+        Self(code, reason, message.to_owned())
     }
 
-    fn delete(&mut self, place: &Place, options: &Value) -> Answer {
-        let Some(old) = self.objects.get(place) else { return absent() };
-        let uid = &options["preconditions"]["uid"];
-        if !uid.is_null() && *uid != old["metadata"]["uid"] {
-            return once(409, &status(409, "another uid"));
-        }
-        self.remove(place);
-        once(200, &json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}))
+    fn to_json(&self) -> Value {
+        let Self(code, reason, message) = self;
+        json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": message, "reason": reason, "code": code,
+        })
     }
 }
 
-fn status(code: u16, message: &str) -> Value {
-    let reason = match code {
-        403 => "Forbidden",
-        404 => "NotFound",
-        409 => "Conflict",
-        410 => "Expired",
-        422 => "Invalid",
-        503 => "ServiceUnavailable",
-        _ => "",
+fn respond(outcome: Outcome) -> Response<Answer> {
+    let (code, object) = match outcome {
+        Ok(Done::Watch(lines)) => {
+            let frames = stream::unfold(lines, |mut lines| async move {
+                lines.recv().await.map(|line| (Ok(Frame::data(line)), lines))
+            });
+            return Response::new(StreamBody::new(frames).boxed_unsync());
+        }
+        Ok(Done::Once(code, object)) => (code, object),
+        Err(refused) => (refused.0, refused.to_json()),
     };
-    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "reason": reason})
-}
-
-fn absent() -> Answer {
-    once(404, &status(404, "not found"))
-}
-
-fn once(code: u16, body: &Value) -> Answer {
-    let body = Full::from(body.to_string()).boxed_unsync();
-    Response::builder().status(code).body(body).unwrap()
-}
-
-fn line(kind: &str, object: &Value) -> Bytes {
-    (json!({"type": kind, "object": object}).to_string() + "\n").into()
-}
-
-fn streaming(lines: UnboundedReceiver<Bytes>) -> Answer {
-    let frames = stream::unfold(lines, |mut lines| async move {
-        lines.recv().await.map(|line| (Ok(Frame::data(line)), lines))
-    });
-    Response::new(StreamBody::new(frames).boxed_unsync())
+    let response = Response::builder().status(code).header(CONTENT_TYPE, "application/json");
+    response.body(Full::from(object.to_string()).boxed_unsync()).unwrap()
 }

@@ -316,7 +316,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_happens_while_a_watch_is_broken_is_not_missed() {
-        let cluster = Cluster::new();
+        let cluster = Cluster::default();
         cluster.put(config_map("a", 1));
         let api = Api::all(cluster.client());
         let chance = SmallRng::seed_from_u64(7);
@@ -348,7 +348,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_refuses_is_asked_less_and_less_and_the_last_state_stays() {
-        let cluster = Cluster::new();
+        let cluster = Cluster::default();
         cluster.put(config_map("a", 1));
         let chance = SmallRng::seed_from_u64(7);
         let mut news = Box::pin(follow(Api::all(cluster.client()), Config::default(), chance, number));

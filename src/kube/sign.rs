@@ -167,6 +167,4 @@ fn readiness(
 }
 
 #[cfg(test)]
-mod fake;
-#[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use dragoman::app::Controller;
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::harness::agent::{Agent, message};
@@ -70,7 +70,7 @@ impl House {
             "endpoints": [{"addresses": ["127.0.0.1"], "targetRef": target}],
             "ports": [{"name": "a2a", "port": 2643, "protocol": "TCP"}],
         });
-        self.kubernetes.api.put(&path, slice);
+        self.kubernetes.api.put_at(&path, slice);
     }
 
     fn write(&self, account: &str, text: &str) {
@@ -149,7 +149,7 @@ async fn a_token_that_is_replaced_is_taken_the_next_time() {
     waits_for(&currency, "does not accept the token: the token is not accepted: [invalid bearer token").await;
     house.token("currency", "fresh");
     // An API server that stumbles is asked again.
-    house.kubernetes.api.fail(Method::POST, "tokenreviews", StatusCode::INTERNAL_SERVER_ERROR);
+    house.kubernetes.api.fail("POST tokenreviews", 500, 1);
     soon("an identity", currency.app.ready()).await;
 }
 
@@ -212,7 +212,7 @@ async fn in_a_rotation_newcomers_talk_with_those_who_have_not_heard_of_the_new_r
     let mut currency = house.start("currency", port, &house.roots(), beside("currency", &url));
     soon("an identity", currency.app.ready()).await;
     // Who deletes the issuer gets another one.
-    house.kubernetes.api.delete(SECRET);
+    house.kubernetes.api.remove_at(SECRET);
     let roots = || house.roots().matches("BEGIN").count();
     eventually("the new root", || async {
         tokio::task::yield_now().await;

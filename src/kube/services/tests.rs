@@ -80,7 +80,7 @@ async fn moment() {
 
 #[tokio::test(start_paused = true)]
 async fn a_plain_deployment_gets_its_service() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     let (_keeping, metrics) = keeping(&cluster, 7);
     moment().await;
     currency(&cluster);
@@ -109,7 +109,7 @@ async fn a_plain_deployment_gets_its_service() {
 #[tokio::test(start_paused = true)]
 async fn a_whole_cluster_gets_its_services_with_one_apply_each() {
     const AGENTS: usize = 1000;
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     for n in 0..AGENTS {
         let set = format!("set-{n}");
         let above = owner("apps/v1", "Deployment", &format!("agent-{n}"), &format!("d{n}"));
@@ -167,7 +167,7 @@ async fn each_kind_of_owner_is_found() {
             "j1",
         ),
     ] {
-        let cluster = Cluster::new();
+        let cluster = Cluster::default();
         objects.into_iter().for_each(|object| cluster.put(object));
         cluster.put(pod("currency", &["currency"], above));
         let (_keeping, _) = keeping(&cluster, 7);
@@ -179,7 +179,7 @@ async fn each_kind_of_owner_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn pods_that_end_or_whose_owner_is_gone_get_no_service() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     let mut leaving = in_set("currency-1-a", &["currency"], "currency-1");
     leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     cluster.put(replica_set("currency-1"));
@@ -198,7 +198,7 @@ async fn pods_that_end_or_whose_owner_is_gone_get_no_service() {
 
 #[tokio::test(start_paused = true)]
 async fn every_agent_of_a_pod_has_a_service_and_a_second_deployment_adopts_it() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     cluster.put(pod("one", &["currency", "rates"], Some(owner("apps/v1", "StatefulSet", "one", "s1"))));
     let (_keeping, metrics) = keeping(&cluster, 7);
     moment().await;
@@ -225,7 +225,7 @@ async fn every_agent_of_a_pod_has_a_service_and_a_second_deployment_adopts_it() 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_done_before_all_pods_and_services_are_known() {
     for (resource, what) in [("pods", "Pods"), ("services", "Services")] {
-        let cluster = Cluster::new();
+        let cluster = Cluster::default();
         currency(&cluster);
         cluster.fail(&format!("GET /api/v1/{resource}?"), 403, 40);
         let (mut keeping, metrics) = keeping(&cluster, 7);
@@ -242,7 +242,7 @@ async fn nothing_is_done_before_all_pods_and_services_are_known() {
 
 #[tokio::test(start_paused = true)]
 async fn what_fails_is_counted_and_tried_again_with_patience() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     currency(&cluster);
     cluster.fail("PATCH", 403, usize::MAX);
     let (_keeping, metrics) = keeping(&cluster, 7);
@@ -256,7 +256,7 @@ async fn what_fails_is_counted_and_tried_again_with_patience() {
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_with_an_impossible_name_is_told_so_on_its_pod() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     let long = "a".repeat(60);
     cluster.put(pod("one", &["3d"], None));
     cluster.put(pod("two", &[&long], None));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::Method;
 use k8s_openapi::api::core::v1::Secret;
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::{Value, json};
@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use super::fake::{Fake, Token};
 use super::*;
 use crate::identity::{Bundle, Request, SpiffeId, Svid, Usage, forge::NOW, forge::domain, forge::root, pem};
+use crate::kube::fake::{self, Token};
 use crate::proto::mesh::identity_server::Identity;
 use crate::proto::mesh::{CertifyRequest, CertifyResponse, GetBundlesRequest};
 
@@ -24,7 +24,7 @@ const SETTLE: Duration = Duration::from_mins(15);
 
 /// A cluster, and replicas of the service in it.
 struct Cluster {
-    api: Fake,
+    api: fake::Cluster,
     clock: Clock,
     settings: Settings,
 }
@@ -56,16 +56,14 @@ impl Cluster {
             ]),
             files: Vec::new(),
         };
-        let api = Fake::default();
+        let api = fake::Cluster::default();
         api.token("good", token("currency"));
         Self { api, clock, settings }
     }
 
     fn start(&self) -> Replica {
-        let api = self.api.clone();
-        let client =
-            kube::Client::new(tower::service_fn(move |request| api.clone().answer(request)), "default");
         let metrics = Metrics::default();
+        let client = self.api.client();
         let signing = start(&client, self.settings.clone(), self.clock.clone(), 7, metrics.clone()).unwrap();
         let service = signing.service.clone();
         Replica { service, signing, metrics }
@@ -94,7 +92,7 @@ impl Cluster {
     fn rotate(&self) -> Authority {
         let next = Authority::new(&domain("a.test"), self.clock.now()).unwrap();
         let secret = secret::write("dragoman-issuer", &next, None);
-        self.api.put(SECRET, serde_json::to_value(secret).unwrap());
+        self.api.put_at(SECRET, serde_json::to_value(secret).unwrap());
         next
     }
 
@@ -307,7 +305,7 @@ async fn who_asks_too_often_is_told_when_to_come_again() {
 async fn an_api_server_that_fails_is_no_verdict_on_the_token() {
     let cluster = Cluster::new();
     let replica = cluster.ready().await;
-    cluster.api.fail(Method::POST, "tokenreviews", StatusCode::FORBIDDEN);
+    cluster.api.fail("POST tokenreviews", 403, 1);
     let status = replica.certify("good").await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().starts_with("the token cannot be reviewed: "), "{status}");
@@ -324,7 +322,7 @@ async fn names_are_those_that_endpoint_slices_confirm_and_those_that_an_operator
     assert_eq!(first.renew_in.unwrap().seconds, 30);
     cluster
         .api
-        .put(&format!("{SLICES}/currency-a2a-abcde"), slice("currency-a2a", &["uid-of-currency", "x"]));
+        .put_at(&format!("{SLICES}/currency-a2a-abcde"), slice("currency-a2a", &["uid-of-currency", "x"]));
     let second = replica.certify("good").await.unwrap();
     assert_eq!(names(&second), ["currency.travel.svc.cluster.local"]);
     assert_eq!(second.renew_in, None);
@@ -336,7 +334,7 @@ async fn names_are_those_that_endpoint_slices_confirm_and_those_that_an_operator
         ["dragoman-identity.dragoman-system.svc.cluster.local", "dragoman-identity.dragoman-system.svc"];
     assert_eq!(names(&own), [&service[..], &["a2a.cluster.local"]].concat(), "the directory may show it");
     // Names are a courtesy: the certificate comes without them too.
-    cluster.api.fail(Method::GET, "endpointslices", StatusCode::FORBIDDEN);
+    cluster.api.fail("GET endpointslices", 403, 1);
     assert!(names(&replica.certify("good").await.unwrap()).is_empty());
 }
 

@@ -58,7 +58,7 @@ async fn ready(watch: &mut Watch) {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_told_before_all_is_known_and_then_all_at_once() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     cluster.put(service("currency-a2a"));
     cluster.put(slice("currency-a2a", &["10.0.0.2", "10.0.0.1"]));
     cluster.put(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "dragoman-system", "name": "dragoman-directory"},
@@ -81,7 +81,7 @@ async fn nothing_is_told_before_all_is_known_and_then_all_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn agents_come_move_and_go() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     let (mut watch, _metrics) = watching(&cluster);
     ready(&mut watch).await;
     cluster.put(slice("currency", &["10.0.0.1"]));
@@ -110,7 +110,7 @@ async fn agents_come_move_and_go() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rollout_is_told_in_few_steps_and_what_does_not_matter_not_at_all() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     cluster.put(service("currency"));
     let (mut watch, _metrics) = watching(&cluster);
     ready(&mut watch).await;
@@ -138,7 +138,7 @@ async fn a_rollout_is_told_in_few_steps_and_what_does_not_matter_not_at_all() {
 
 #[tokio::test(start_paused = true)]
 async fn an_api_server_that_is_gone_changes_nothing() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     cluster.put(service("currency"));
     cluster.put(slice("currency", &["10.0.0.1"]));
     let (mut watch, _metrics) = watching(&cluster);
@@ -156,7 +156,7 @@ async fn an_api_server_that_is_gone_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn services_that_have_only_a_plain_port_are_counted() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     let plain = |name: &str| {
         let mut service = service(name);
         service["spec"]["ports"] =
@@ -182,7 +182,7 @@ async fn services_that_have_only_a_plain_port_are_counted() {
 #[tokio::test]
 async fn ten_thousand_agents_of_three_endpoints_are_found() {
     const AGENTS: usize = 10_000;
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     for n in 0..AGENTS {
         let agent = format!("agent-{n}");
         cluster.put(service(&format!("{agent}-a2a")));

@@ -1,10 +1,10 @@
-"""Serves a zone on 127.0.0.1:53 and checks what `dns-aid` finds in it: `check.py ZONE DNS-AID`.
+"""Serves a directory on ports 53 and 443 of 127.0.0.1 and checks what `dns-aid` finds: `check.py ZONE DNS-AID ROOTS`.
 
-The HTTP index (`discover --use-http-index`) is asked at https://<namespace>.<zone>/ on port 443: it belongs into CASES as
-soon as the program behind ZONE serves the catalogue too.
+ROOTS is the file where ZONE puts the roots that `dns-aid` shall trust.
 """
 
 import json
+import os
 import subprocess
 import sys
 
@@ -28,6 +28,21 @@ def agent(name, namespace, capabilities):
 CURRENCY = agent("currency", "travel", ["convert", "rates"])
 WEATHER = agent("weather", "travel", ["forecast"])
 SLEEPER = agent("sleeper", "travel", [])
+HTTP = "--use-http-index"
+
+
+def listed(agent):
+    """The same agent as the catalogue tells of it: DNS-AID's own parameters stand in DNS alone."""
+    return agent | {
+        "endpoint_source": "ard_inline",
+        "capability_source": "agent_card",
+        "catalog_trust": "tls_domain",
+        "description": f"the {agent['name']} of the mesh",
+        "cap_uri": None,
+        "bap": None,
+        "realm": None,
+    }
+
 
 # What is typed behind `discover`, and who is found.
 CASES = [
@@ -38,6 +53,12 @@ CASES = [
     ([f"travel.{ZONE}", "--realm", "east.example", "--name", "currency"], [CURRENCY]),
     ([f"travel.{ZONE}", "--realm", "west.example"], []),
     ([f"nowhere.{ZONE}"], []),
+    ([f"travel.{ZONE}", HTTP], [listed(CURRENCY), listed(WEATHER)]),
+    ([f"bank.{ZONE}", HTTP], [listed(agent("ledger", "bank", ["book"]))]),
+    ([f"travel.{ZONE}", HTTP, "--name", "weather"], [listed(WEATHER)]),
+    ([f"TRAVEL.{ZONE.upper()}", HTTP, "--capabilities", "rates"], [listed(CURRENCY)]),
+    ([f"travel.{ZONE}", HTTP, "--name", "ledger"], []),
+    ([f"nowhere.{ZONE}", HTTP], []),
 ]
 
 
@@ -63,9 +84,11 @@ def difference(found, expected):
     return None
 
 
-def main(zone, command):
+def main(zone, command, roots):
     failures = 0
-    server = subprocess.Popen([zone, "127.0.0.1:53"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    os.environ["SSL_CERT_FILE"] = roots
+    addresses = ["127.0.0.1:53", "127.0.0.1:443"]
+    server = subprocess.Popen([zone, *addresses, roots], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         if not server.stdout.readline():
             raise SystemExit(f"{zone} does not serve")

@@ -1,6 +1,7 @@
 //! An API server on a free port, and controllers that talk to it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use dragoman::app::Controller;
 use dragoman::config::ControllerConfig;
@@ -17,14 +18,15 @@ use tokio_util::task::AbortOnDropHandle;
 use super::mesh::{Mesh, merge};
 use super::soon;
 
-#[path = "../../../src/kube/sign/fake.rs"]
+#[path = "../../../src/kube/fake.rs"]
+#[expect(dead_code, reason = "some of it is for the unit tests alone")]
 mod fake;
 
-pub(crate) use fake::{Fake, Token};
+pub(crate) use fake::{Cluster, Token};
 
 /// The API server. It ends when it is dropped.
 pub(crate) struct Kubernetes {
-    pub(crate) api: Fake,
+    pub(crate) api: Cluster,
     dir: TempDir,
     _serving: AbortOnDropHandle<()>,
 }
@@ -32,6 +34,11 @@ pub(crate) struct Kubernetes {
 impl Kubernetes {
     /// A cluster with nothing in it.
     pub(crate) async fn start() -> Self {
+        Self::over(Cluster::default()).await
+    }
+
+    /// A cluster with what is in it.
+    pub(crate) async fn over(api: Cluster) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let kubeconfig = json!({
@@ -41,16 +48,20 @@ impl Kubernetes {
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         });
         std::fs::write(dir.path().join("config"), kubeconfig.to_string()).unwrap();
-        let api = Fake::default();
         let serving = task::spawn(serve(listener, api.clone()));
         Self { api, dir, _serving: serving }
+    }
+
+    /// The kubeconfig that leads there.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.path().join("config")
     }
 
     /// A controller of a mesh, in `dragoman-system`, that does what `more` says.
     pub(crate) async fn controller(&self, mesh: &Mesh, more: Value) -> Controller {
         let mut config = json!({
             "mesh": {"name": mesh.name, "trustDomain": mesh.domain.as_str(), "namespace": "dragoman-system"},
-            "kubernetes": {"config": self.dir.path().join("config")},
+            "kubernetes": {"config": self.config()},
             "issuer": {"listen": "127.0.0.1:0"},
             "injector": {"listen": "127.0.0.1:0"},
             "directory": {"listen": "127.0.0.1:0", "catalog": "127.0.0.1:0", "dns": "127.0.0.1:0"},
@@ -70,7 +81,7 @@ pub(crate) fn door(controller: &Controller, name: &str) -> SocketAddr {
     controller.addresses[name].as_str().unwrap().parse().unwrap()
 }
 
-async fn serve(listener: TcpListener, api: Fake) {
+async fn serve(listener: TcpListener, api: Cluster) {
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();

@@ -18,7 +18,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::api::{Api, SECRET, WEBHOOK};
+use super::{SECRET, WEBHOOK, installed};
+use crate::harness::kubernetes::Cluster;
+use crate::harness::soon;
 
 const NOW: i64 = 1_800_000_000;
 const DAY: i64 = 24 * 3600;
@@ -55,7 +57,7 @@ struct Replica {
 }
 
 impl Replica {
-    fn start(api: &Api, wall: &Wall, seed: u64) -> Self {
+    fn start(api: &Cluster, wall: &Wall, seed: u64) -> Self {
         let clock = wall.clone();
         let keeper = Keeper {
             client: api.client(),
@@ -92,11 +94,17 @@ fn decoded(value: &Value) -> String {
 }
 
 /// Whom API servers believe.
-fn bundle(api: &Api) -> String {
+fn bundle(api: &Cluster) -> String {
     let webhook = api.get(WEBHOOK).unwrap();
     let bundles: Vec<_> = webhook["webhooks"].as_array().unwrap().iter().collect();
     assert_eq!(bundles[0]["clientConfig"]["caBundle"], bundles[1]["clientConfig"]["caBundle"]);
     decoded(&bundles[0]["clientConfig"]["caBundle"])
+}
+
+/// What was written to paths with such a part: how, where, and the status, in which 200 stands for 201 too.
+fn writes(api: &Cluster, part: &str) -> Vec<(Method, String, u16)> {
+    let done = |status| if status == 201 { 200 } else { status };
+    api.writes(part).into_iter().map(|(method, uri, status)| (method, uri, done(status))).collect()
 }
 
 fn count(pem: &str) -> usize {
@@ -104,7 +112,7 @@ fn count(pem: &str) -> usize {
 }
 
 /// Whether an API server believes a leaf.
-fn believed(api: &Api, leaf: &CertificateDer<'_>, wall: &Wall) -> bool {
+fn believed(api: &Cluster, leaf: &CertificateDer<'_>, wall: &Wall) -> bool {
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(bundle(api).as_bytes()) {
         roots.add(root.unwrap()).unwrap();
@@ -119,14 +127,14 @@ fn believed(api: &Api, leaf: &CertificateDer<'_>, wall: &Wall) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn a_certificate_is_made_and_api_servers_are_told_whom_to_believe() {
-    let (api, wall) = (Api::installed(), Wall::new());
+    let (api, wall) = (installed(), Wall::new());
     let mut replica = Replica::start(&api, &wall, 1);
     let leaf = replica.ready().await;
     assert!(believed(&api, &leaf, &wall));
     let secret = api.get(SECRET).unwrap();
     assert_eq!(secret["type"], "kubernetes.io/tls");
     assert_eq!(decoded(&secret["data"]["ca.crt"]), bundle(&api));
-    let [(method, query, 200)] = &api.writes("mutatingwebhook")[..] else { panic!("one patch") };
+    let [(method, query, 200)] = &writes(&api, "mutatingwebhook")[..] else { panic!("one patch") };
     assert_eq!(*method, Method::PATCH);
     assert!(query.contains("fieldManager=dragoman-injector") && query.contains("force=true"), "{query}");
     let webhook = &api.get(WEBHOOK).unwrap()["webhooks"][0];
@@ -135,20 +143,20 @@ async fn a_certificate_is_made_and_api_servers_are_told_whom_to_believe() {
 
 #[tokio::test(start_paused = true)]
 async fn replicas_that_start_together_agree() {
-    let (api, wall) = (Api::installed(), Wall::new());
+    let (api, wall) = (installed(), Wall::new());
     let mut replicas: Vec<_> = (0..3).map(|seed| Replica::start(&api, &wall, seed)).collect();
     let mut leaves = Vec::new();
     for replica in &mut replicas {
         leaves.push(replica.ready().await);
     }
     assert!(leaves.iter().all(|leaf| *leaf == leaves[0]), "all show the same");
-    let statuses: Vec<_> = api.writes("secrets").iter().map(|(_, _, status)| *status).collect();
+    let statuses: Vec<_> = writes(&api, "secrets").iter().map(|(_, _, status)| *status).collect();
     assert_eq!(statuses, [200, 409, 409], "one was first");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_leaf_is_renewed_and_every_replica_takes_it_over() {
-    let (api, wall) = (Api::installed(), Wall::new());
+    let (api, wall) = (installed(), Wall::new());
     let (mut one, mut other) = (Replica::start(&api, &wall, 1), Replica::start(&api, &wall, 2));
     let before = one.ready().await;
     other.ready().await;
@@ -159,19 +167,19 @@ async fn a_leaf_is_renewed_and_every_replica_takes_it_over() {
     assert_eq!(one.leaf(), other.leaf());
     assert_eq!(bundle(&api), known);
     assert!(believed(&api, &one.leaf(), &wall));
-    let written = api.writes("secrets").iter().filter(|(_, _, status)| *status == 200).count();
+    let written = writes(&api, "secrets").iter().filter(|(_, _, status)| *status == 200).count();
     assert_eq!(written, 2, "made once, renewed once");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_comes_too_late_is_given_up() {
-    let (api, wall) = (Api::installed(), Wall::new());
+    let (api, wall) = (installed(), Wall::new());
     let mut replica = Replica::start(&api, &wall, 1);
     replica.ready().await;
-    api.meddle();
+    api.meddle("PUT");
     wall.forward(21 * DAY);
     sleep(HOUR).await;
-    let statuses: Vec<_> = api.writes("secrets").iter().map(|(_, _, status)| *status).collect();
+    let statuses: Vec<_> = writes(&api, "secrets").iter().map(|(_, _, status)| *status).collect();
     assert_eq!(statuses, [200, 409, 200]);
     let secret = api.get(SECRET).unwrap();
     assert_eq!(secret["metadata"]["labels"]["meddled"], "yes", "what the other one wrote is still there");
@@ -180,7 +188,7 @@ async fn a_renewal_that_comes_too_late_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_ca_is_told_before_it_signs() {
-    let (api, wall) = (Api::installed(), Wall::new());
+    let (api, wall) = (installed(), Wall::new());
     let (mut one, mut other) = (Replica::start(&api, &wall, 1), Replica::start(&api, &wall, 2));
     one.ready().await;
     other.ready().await;
@@ -190,7 +198,7 @@ async fn a_new_ca_is_told_before_it_signs() {
     assert_eq!(count(&bundle(&api)), 1);
     wall.forward(20 * DAY - 10);
     while count(&bundle(&api)) == 1 {
-        api.changed().await;
+        soon("a change", api.changed()).await;
     }
     assert_eq!((one.leaf(), other.leaf()), (before.clone(), before.clone()), "the old leaf is still shown");
     assert!(believed(&api, &before, &wall));
@@ -208,15 +216,15 @@ async fn a_new_ca_is_told_before_it_signs() {
 
 #[tokio::test(start_paused = true)]
 async fn while_api_servers_cannot_be_told_nothing_changes() {
-    let (api, wall) = (Api::installed(), Wall::new());
+    let (api, wall) = (installed(), Wall::new());
     let mut replica = Replica::start(&api, &wall, 1);
     let before = replica.ready().await;
-    api.deny(Some(Method::PATCH));
-    api.delete(SECRET);
+    api.fail("PATCH", 403, usize::MAX);
+    api.remove_at(SECRET);
     sleep(HOUR).await;
     assert_eq!(replica.leaf(), before);
     assert!(believed(&api, &before, &wall));
-    api.deny(None);
+    api.heal();
     sleep(HOUR).await;
     assert_ne!(replica.leaf(), before);
     assert!(believed(&api, &replica.leaf(), &wall));
@@ -224,12 +232,12 @@ async fn while_api_servers_cannot_be_told_nothing_changes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_secret_that_is_deleted_or_spoiled_is_made_anew() {
-    let (api, wall) = (Api::installed(), Wall::new());
+    let (api, wall) = (installed(), Wall::new());
     let mut replica = Replica::start(&api, &wall, 1);
     let before = replica.ready().await;
-    api.delete(SECRET);
+    api.remove_at(SECRET);
     while count(&bundle(&api)) == 1 {
-        api.changed().await;
+        soon("a change", api.changed()).await;
     }
     assert!(believed(&api, &before, &wall), "who still shows the old one is believed");
     sleep(HOUR).await;
@@ -238,7 +246,7 @@ async fn a_secret_that_is_deleted_or_spoiled_is_made_anew() {
     assert!(believed(&api, &after, &wall));
     let mut secret = api.get(SECRET).unwrap();
     secret["data"]["tls.key"] = "bm9uZQ==".into();
-    api.put(SECRET, secret);
+    api.put_at(SECRET, secret);
     sleep(HOUR).await;
     assert_ne!(replica.leaf(), after);
     assert!(believed(&api, &replica.leaf(), &wall));
@@ -246,7 +254,7 @@ async fn a_secret_that_is_deleted_or_spoiled_is_made_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn what_somebody_takes_out_of_the_webhook_is_put_back() {
-    let (api, wall) = (Api::installed(), Wall::new());
+    let (api, wall) = (installed(), Wall::new());
     let mut replica = Replica::start(&api, &wall, 1);
     let leaf = replica.ready().await;
     let mut webhook = api.get(WEBHOOK).unwrap();
@@ -254,9 +262,9 @@ async fn what_somebody_takes_out_of_the_webhook_is_put_back() {
         webhook["clientConfig"].as_object_mut().unwrap().remove("caBundle");
     }
     let begun = Instant::now();
-    api.put(WEBHOOK, webhook);
+    api.put_at(WEBHOOK, webhook);
     while api.get(WEBHOOK).unwrap()["webhooks"][1]["clientConfig"]["caBundle"].is_null() {
-        api.changed().await;
+        soon("a change", api.changed()).await;
     }
     assert!(begun.elapsed() < Duration::from_secs(10), "it was seen, not come across");
     assert!(believed(&api, &leaf, &wall));
@@ -264,16 +272,16 @@ async fn what_somebody_takes_out_of_the_webhook_is_put_back() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_missing_is_said_and_waited_for() {
-    let (api, wall) = (Api::new(), Wall::new());
+    let (api, wall) = (Cluster::default(), Wall::new());
     let mut replica = Replica::start(&api, &wall, 1);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(replica.reason(), "MutatingWebhookConfiguration dragoman-injector is not there");
-    api.deny(Some(Method::GET));
+    api.fail("GET", 403, usize::MAX);
     sleep(HOUR).await;
     assert!(replica.reason().starts_with("cannot read Secret dragoman-system/dragoman-injector-tls: "));
-    api.deny(None);
+    api.heal();
     let webhooks = json!([{"name": "a", "clientConfig": {}}, {"name": "b", "clientConfig": {}}]);
-    api.put(WEBHOOK, json!({"metadata": {"name": "dragoman-injector"}, "webhooks": webhooks}));
+    api.put_at(WEBHOOK, json!({"metadata": {"name": "dragoman-injector"}, "webhooks": webhooks}));
     let leaf = replica.ready().await;
     assert!(believed(&api, &leaf, &wall));
 }
@@ -281,7 +289,7 @@ async fn what_is_missing_is_said_and_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn files_of_somebody_else_are_read_again_when_they_change() {
     let dir = tempfile::tempdir().unwrap();
-    let (api, wall) = (Api::installed(), Wall::new());
+    let (api, wall) = (installed(), Wall::new());
     let mut replica = Replica::start(&api, &wall, 1);
     let write = |name: &str| {
         let data = &api.get(SECRET).unwrap()["data"][name];

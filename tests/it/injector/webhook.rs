@@ -20,9 +20,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::api::{Api, BUNDLE, WEBHOOK};
+use super::{BUNDLE, WEBHOOK, installed};
+use crate::harness::kubernetes::{Cluster, Kubernetes};
 use crate::harness::{eventually, soon};
 
 const ROOTS: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
@@ -35,15 +35,15 @@ const HOST_NETWORK: &str = include_str!("../../golden/inject/host-network/pod.js
 
 /// A controller that is an injector, and its API server.
 struct Injector {
-    api: Api,
+    api: Cluster,
     controller: Controller,
-    _serving: AbortOnDropHandle<()>,
+    _kubernetes: Kubernetes,
     _dir: TempDir,
 }
 
 impl Injector {
-    async fn start(api: Api) -> Self {
-        let (kubeconfig, serving) = api.listen().await;
+    async fn start(api: Cluster) -> Self {
+        let kubernetes = Kubernetes::over(api.clone()).await;
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
             let path = dir.path().join(name);
@@ -53,7 +53,7 @@ impl Injector {
         let config = json!({
             "mesh": {"name": "east", "trustDomain": "east.example", "namespace": "dragoman-system"},
             "roles": ["injector"],
-            "kubernetes": {"config": file("kubeconfig", &kubeconfig.to_string())},
+            "kubernetes": {"config": kubernetes.config()},
             "injector": {
                 "listen": "127.0.0.1:0",
                 "container": file("container.yaml", CONTAINER),
@@ -64,12 +64,12 @@ impl Injector {
         let config =
             ControllerConfig::parse("controller.yaml", config.to_string().as_bytes(), |_| None).unwrap();
         let controller = Controller::start(&config, Clock::system(), 1).await.unwrap();
-        Self { api, controller, _serving: serving, _dir: dir }
+        Self { api, controller, _kubernetes: kubernetes, _dir: dir }
     }
 
     /// One that has everything that it waits for.
     async fn ready() -> Self {
-        let api = Api::installed();
+        let api = installed();
         publish(&api, ROOTS);
         let mut injector = Self::start(api).await;
         soon("the injector's readiness", injector.controller.ready()).await;
@@ -130,14 +130,14 @@ impl Injector {
 
     /// The Events that are there once there are so many.
     async fn events(&self, number: usize) -> Vec<Value> {
-        let events = || async { Some(self.api.all("/events/")).filter(|events| events.len() >= number) };
+        let events = || async { Some(self.api.all("events")).filter(|events| events.len() >= number) };
         eventually("the events", events).await
     }
 }
 
-fn publish(api: &Api, roots: &str) {
+fn publish(api: &Cluster, roots: &str) {
     let data = json!({"east.example.trust-bundle.pem": roots, "west.example.trust-bundle.pem": "x"});
-    api.put(BUNDLE, json!({"metadata": {"name": "dragoman-trust-bundle"}, "data": data}));
+    api.put_at(BUNDLE, json!({"metadata": {"name": "dragoman-trust-bundle"}, "data": data}));
 }
 
 async fn exchange<I>(io: I, request: Request<Full<Bytes>>) -> (StatusCode, Bytes)
@@ -239,7 +239,7 @@ async fn a_dry_run_leaves_no_trace() {
 #[tokio::test]
 async fn a_pod_does_not_wait_for_events_that_cannot_be_told() {
     let injector = Injector::ready().await;
-    injector.api.deny(Some(http::Method::POST));
+    injector.api.fail("POST", 403, usize::MAX);
     assert_eq!(injector.review(PLAIN, false).await["allowed"], true);
     eventually("the count", || async {
         let (_, metrics) = injector.admin("/metrics").await;
@@ -281,14 +281,14 @@ async fn new_roots_are_given_to_the_next_pod() {
         (roots(&pod) == OTHER_ROOTS).then_some(())
     })
     .await;
-    injector.api.delete(BUNDLE);
+    injector.api.remove_at(BUNDLE);
     let pod = patched(PLAIN, &injector.review(PLAIN, true).await);
     assert_eq!(roots(&pod), OTHER_ROOTS, "those that were there last stay");
 }
 
 #[tokio::test]
 async fn without_roots_it_is_not_ready_and_says_so() {
-    let mut injector = Injector::start(Api::installed()).await;
+    let mut injector = Injector::start(installed()).await;
     let missing = "injector roots: ConfigMap dragoman-system/dragoman-trust-bundle is not there\n";
     eventually("the reason", || async {
         let (status, text) = injector.admin("/readyz").await;

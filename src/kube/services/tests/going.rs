@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_is_gone_comes_back_with_the_owner_of_today() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     currency(&cluster);
     let (_keeping, metrics) = keeping(&cluster, 7);
     moment().await;
@@ -21,7 +21,7 @@ async fn a_service_that_is_gone_comes_back_with_the_owner_of_today() {
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_is_scaled_to_zero_keeps_its_service() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     currency(&cluster);
     cluster.put(pod("other", &["weather"], Some(owner("apps/v1", "StatefulSet", "other", "s1"))));
     let (_keeping, metrics) = keeping(&cluster, 7);
@@ -46,7 +46,7 @@ fn rename(cluster: &Cluster, ready: bool) {
 
 #[tokio::test(start_paused = true)]
 async fn a_renamed_agent_leaves_no_service_behind_but_not_at_once() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     currency(&cluster);
     let (_keeping, metrics) = keeping(&cluster, 7);
     moment().await;
@@ -72,7 +72,7 @@ async fn a_renamed_agent_leaves_no_service_behind_but_not_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_with_another_owner_that_may_need_it_stays() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     currency(&cluster);
     cluster.put(pod("canary-0", &["currency"], Some(owner("apps/v1", "StatefulSet", "canary", "s1"))));
     let (_keeping, _) = keeping(&cluster, 7);

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn several_controllers_make_one_service_and_do_not_disturb_each_other() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     let all: Vec<_> = (0..3).map(|seed| keeping(&cluster, seed)).collect();
     moment().await;
     currency(&cluster);
@@ -31,7 +31,7 @@ fn theirs(port: &str) -> Value {
 #[tokio::test(start_paused = true)]
 async fn somebody_elses_service_is_left_alone_and_that_is_said_once() {
     for (port, kind) in [("a2a", "Normal"), ("grpc", "Warning")] {
-        let cluster = Cluster::new();
+        let cluster = Cluster::default();
         cluster.put(theirs(port));
         currency(&cluster);
         let (_one, metrics) = keeping(&cluster, 7);
@@ -58,7 +58,7 @@ async fn somebody_elses_service_is_left_alone_and_that_is_said_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_the_mirror_has_not_seen_is_not_touched() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     let (_keeping, metrics) = keeping(&cluster, 7);
     moment().await;
     cluster.fail("GET /api/v1/services?", 503, usize::MAX);
@@ -74,7 +74,7 @@ async fn a_service_that_the_mirror_has_not_seen_is_not_touched() {
 
 #[tokio::test(start_paused = true)]
 async fn drift_is_mended_but_who_takes_our_label_off_keeps_the_service() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     currency(&cluster);
     let (_keeping, metrics) = keeping(&cluster, 7);
     moment().await;
@@ -104,7 +104,7 @@ async fn drift_is_mended_but_who_takes_our_label_off_keeps_the_service() {
 
 #[tokio::test(start_paused = true)]
 async fn who_fights_us_makes_us_patient() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     currency(&cluster);
     let (_keeping, _) = keeping(&cluster, 7);
     moment().await;
@@ -121,7 +121,7 @@ async fn who_fights_us_makes_us_patient() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_mended_is_made_anew() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     currency(&cluster);
     let (_keeping, metrics) = keeping(&cluster, 7);
     moment().await;
@@ -139,7 +139,7 @@ async fn what_cannot_be_mended_is_made_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn what_bears_our_label_but_says_not_what_it_is_for_is_never_deleted() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::default();
     let mut service = theirs("a2a");
     service["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "dragoman"});
     cluster.put(service);

@@ -57,7 +57,7 @@ async fn a_broken_secret_stops_nobody_who_has_an_issuer() {
     let good = cluster.object(SECRET);
     let mut broken = good.clone();
     broken["data"]["tls.key"] = json!("eA==");
-    cluster.api.put(SECRET, broken);
+    cluster.api.put_at(SECRET, broken);
     tokio::time::sleep(Duration::from_mins(5)).await;
     assert!(by(&replica.certify("good").await.unwrap(), &old));
     assert!(cluster.publishes(&[&old]));
@@ -69,7 +69,7 @@ async fn a_broken_secret_stops_nobody_who_has_an_issuer() {
     assert_eq!(reason.unwrap_err(), "Secret dragoman-issuer, tls.key: no private key in PEM");
     let status = late.certify("good").await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    cluster.api.put(SECRET, good);
+    cluster.api.put_at(SECRET, good);
     late.ready().await;
 }
 
@@ -78,7 +78,7 @@ async fn a_deleted_secret_is_a_rotation() {
     let cluster = Cluster::new();
     let replica = cluster.ready().await;
     let old = cluster.secret();
-    cluster.api.delete(SECRET);
+    cluster.api.remove_at(SECRET);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let new = cluster.secret();
     assert_ne!(new.certificate(), old.certificate());
@@ -89,9 +89,7 @@ async fn a_deleted_secret_is_a_rotation() {
 #[tokio::test(start_paused = true)]
 async fn what_the_api_server_refuses_is_said_and_tried_again() {
     let cluster = Cluster::new();
-    for _ in 0..3 {
-        cluster.api.fail(Method::POST, "/configmaps", StatusCode::FORBIDDEN);
-    }
+    cluster.api.fail("POST /configmaps", 403, 3);
     let mut replica = cluster.start();
     let forbidden = |ready: &Result<(), String>| ready.as_ref().is_err_and(|why| why.contains("ConfigMap"));
     tokio::time::timeout(Duration::from_secs(30), replica.signing.ready.wait_for(forbidden))
@@ -107,10 +105,10 @@ async fn a_conflict_over_the_bundles_loses_nothing() {
     let replica = cluster.ready().await;
     let old = cluster.secret();
     // Somebody else writes into the ConfigMap while we decide.
-    cluster.api.fail(Method::PUT, "/configmaps/", StatusCode::CONFLICT);
+    cluster.api.fail("PUT /configmaps/", 409, 1);
     let mut map = cluster.object(MAP);
     map["data"]["note"] = json!("by hand");
-    cluster.api.put(MAP, map);
+    cluster.api.put_at(MAP, map);
     let new = cluster.rotate();
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(cluster.publishes(&[&old, &new]));
@@ -160,7 +158,7 @@ async fn an_issuer_of_ours_that_grows_old_is_replaced_in_time() {
     let eight_years_ago = NOW - 8 * 365 * 86_400;
     let old = Authority::new(&domain("a.test"), eight_years_ago).unwrap();
     let secret = secret::write("dragoman-issuer", &old, None);
-    cluster.api.put(SECRET, serde_json::to_value(secret).unwrap());
+    cluster.api.put_at(SECRET, serde_json::to_value(secret).unwrap());
     let replica = cluster.ready().await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let new = cluster.secret();

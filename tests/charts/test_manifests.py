@@ -307,6 +307,30 @@ class Network(unittest.TestCase):
         self.assertEqual(sidecar["identity"]["issuer"]["url"], "https://dragoman-identity.dragoman-system.svc.cluster.local:2644")
 
 
+class Doors(unittest.TestCase):
+    """What of the controller can be reached from outside of the cluster."""
+
+    def services(self, case):
+        return {each["metadata"]["name"]: each["spec"] for each in charts.kind(charts.case_objects("dragoman", case), "Service")}
+
+    def test_what_asks_nobody_who_he_is_stays_inside(self):
+        for case in charts.cases("dragoman"):
+            for name, spec in self.services(case).items():
+                self.assertNotIn("externalIPs", spec, name)
+                if spec.get("type", "ClusterIP") != "ClusterIP":
+                    self.assertEqual([(port["port"], port["targetPort"]) for port in spec["ports"]], [(2646, "directory")], f"{case}: {name}")
+
+    def test_other_directories_get_a_door_where_it_is_asked_for(self):
+        for case in ["least", "least HA", "separate"]:
+            self.assertNotIn("dragoman-directory-peers", self.services(case), case)
+        everything = self.services("everything")
+        self.assertEqual(everything["east-directory"]["type"], "ClusterIP")
+        peers = everything["east-directory-peers"]
+        self.assertEqual(peers["type"], "LoadBalancer")
+        self.assertEqual(peers["loadBalancerSourceRanges"], ["10.0.0.0/8"])
+        self.assertEqual(peers["selector"], everything["east-directory"]["selector"])
+
+
 class Upgrade(unittest.TestCase):
     """What an API server does not let anybody change, as the first version had it. A change here breaks upgrades."""
 

@@ -40,6 +40,7 @@ def scenario(said: argparse.Namespace) -> None:
     begin.federate(east, west)
     begin.agents(east, west)
     talk.denied(east, west)
+    talk.allowed(east, west)
     talk.calls(east, caller)
     talk.peer_seen(west)
     talk.known(east, west, said.interop / 'dns-aid/venv/bin/dns-aid')

@@ -115,6 +115,14 @@ class Server(unittest.TestCase):
                 kube("wait", "-n", namespace, f"deployment/{name}", f"--for=jsonpath={{.status.unavailableReplicas}}={replicas}", "--timeout=30s")
             self.assertEqual(len(get("pod", "-n", namespace)["items"]), wanted, get("event", "-n", namespace))
 
+    def test_restricted_namespaces_let_the_example_in(self):
+        example = ["-n", "travel", "-f", ROOT / "examples/two-agents.yaml"]
+        self.addCleanup(kube, "delete", *example, "--cascade=foreground")
+        kube("apply", "--validate=strict", *example)
+        for name in ["currency", "planner"]:
+            kube("wait", "-n", "travel", f"deployment/{name}", "--for=jsonpath={.status.unavailableReplicas}=1", "--timeout=30s")
+            self.assertEqual(len(get("pod", "-n", "travel", "-l", f"app={name}")["items"]), 1, get("event", "-n", "travel"))
+
     def test_an_upgrade_leaves_the_injectors_ca_alone(self):
         self.addCleanup(self.uninstall, "dragoman", "dragoman")
         self.install("dragoman", "dragoman")

@@ -38,6 +38,7 @@ def scenario(said: argparse.Namespace) -> None:
     east, west = begin.clusters(said.tools, described, said.directory)
     begin.install((east, west))
     begin.federate(east, west)
+    begin.example(east)
     begin.agents(east, west)
     talk.denied(east, west)
     talk.allowed(east, west)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import ssl
 import textwrap
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from bed.checks import CheckFailed, equal, eventually, holds, step, true
 from bed.mesh import EAST, STATE, WEST, Mesh, corefile
 from bed.programs import run
 
-from scenario.world import MANIFESTS, RESTRICTED, SYSTEM, TRAVEL, Side, on_page
+from scenario.world import MANIFESTS, REPOSITORY, RESTRICTED, SYSTEM, TRAVEL, Side, on_page
 
 SETTLE = '30s'  # a new root is believed by all before it signs; 15 minutes by default
 
@@ -112,6 +113,29 @@ def turned(text: str, side: Side) -> str:
 def believed(side: Side, other: Side) -> None:
     """One side publishes the roots of the other."""
     eventually(f'{side.name} publishes the roots of {other.name}', lambda: side.roots(other.trust_domain))
+
+
+def example(east: Side) -> None:
+    """Steps 3 and 4 of docs/kubernetes.md, with the file of agents that it names."""
+    step('two agents, as docs/kubernetes.md begins')
+    for line in on_page('kubectl create namespace travel\n', language='').splitlines():
+        _, verb, *words = shlex.split(line)
+        if verb in {'apply', 'rollout'}:  # the namespace is there
+            east.mesh.kubectl(verb, *(str(REPOSITORY / word) if '/' in word else word for word in words), seconds=90)
+            holds(line)
+    for shown in on_page('$ kubectl exec', language='console').split('$ ')[1:]:
+        line, answer = shown.split('\n', 1)
+        words = shlex.split(line)
+        [agent] = [word.removeprefix('deployment/') for word in words if word.startswith('deployment/')]
+        call = words[words.index('/dragoman') + 1 :]
+        eventually(line, lambda: east.dragoman(east.pod(f'app={agent}'), *call), lambda found: found.strip() == answer.strip())
+    east.k('delete', '-f', REPOSITORY / 'examples/two-agents.yaml')
+    eventually(
+        'they go, and the Services with them',
+        lambda: east.objects('pods') + east.objects('services', 'app.kubernetes.io/managed-by=dragoman'),
+        lambda found: found == [],
+        60,
+    )
 
 
 def agents(east: Side, west: Side) -> None:

@@ -196,6 +196,18 @@ class Foreign(unittest.TestCase):
             [metric] = re.findall(r"dragoman_\w+", alert["expr"])
             self.assertTrue(f'"{metric.removesuffix("_total")}"' in source, f"{alert['alert']}: {metric}")
 
+    def test_an_identity_is_overdue_after_its_renewal_and_long_before_its_end(self):
+        for lifetime, hours, wanted in [
+            (None, None, (14400, "600s")), ("1h", None, (600, "150s")), ("90m", None, (900, "225s")), ("7200s", None, (1200, "300s")),
+            ("1h", 0.25, (900, "225s")), ("${LIFETIME}", 1, (3600, "600s")),
+        ]:
+            with self.subTest(f"{lifetime}, {hours}"):
+                values = {"prometheusRule": {"enabled": True, "certificateHours": hours}}
+                values |= {"controller": {"config": {"issuer": {"lifetime": lifetime}}}} if lifetime else {}
+                [rule] = charts.kind(charts.objects(charts.text("dragoman", charts.written(values))), "PrometheusRule")
+                alert = rule["spec"]["groups"][0]["rules"][0]
+                self.assertEqual((int(alert["expr"].rpartition("< ")[2]), alert["for"]), wanted)
+
     def test_the_webhooks_certificate_is_the_one_that_is_mounted(self):
         for case in ["cert-manager", "cert-manager-issuer"]:
             objects = charts.case_objects("dragoman", case)

@@ -85,6 +85,10 @@ class Rendered(unittest.TestCase):
         for what, _, spec in charts.pods(objects):
             self.assertEqual(unrestricted(spec), [], what)
 
+    def test_for_production_needs_no_quota(self):
+        for what, _, spec in charts.pods(charts.case_objects("dragoman", "least HA")):
+            self.assertNotIn("priorityClassName", spec, what)
+
     @everywhere
     def test_no_pod_gets_what_it_does_not_need(self, chart, case, objects):
         for what, _, spec in charts.pods(objects):

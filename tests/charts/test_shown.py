@@ -84,6 +84,15 @@ class Shown(unittest.TestCase):
         said = [found for page in pages for found in re.findall(r"values-ha\.yaml[^.]*?(\w+) replicas", page.read_text())]
         self.assertEqual(said, [word] * 4)
 
+    def test_notes_say_when_roots_are_a_copy(self):
+        wanted = {"least": "A copy by hand stays", "roots": "identity.issuer.roots is a copy", "trust-bundle": None, "secret": None, "csi": None}
+        for case, words in wanted.items():
+            files = [word for values in charts.cases("agent")[case] for word in ("--values", charts.written(values))]
+            said = charts.helm("install", "release", CHARTS / "agent", "--dry-run=client", "--namespace", "travel", *files)
+            notes = said[said.index("NOTES:") :]
+            self.assertEqual("before the new root signs" in notes, words is not None, case)
+            self.assertIn(words or "", notes, case)
+
     def test_null_on_the_command_line_leaves_the_user_to_openshift(self):
         [words] = [words for words in commands(PAGES[0]) if "null" in str(words)]
         objects = charts.objects(charts.helm("template", "release", CHARTS / "dragoman", "--kube-version", "1.33", *words[len(PART):]))

@@ -172,7 +172,7 @@ class Rendered(unittest.TestCase):
     def test_images_have_a_tag(self, _chart, _case, objects):
         for what, _, spec in charts.pods(objects):
             for container in charts.containers(spec):
-                self.assertRegex(container["image"], r"^[a-z./]+(:[\w.]+)?(@sha256:[0-9a-f]{64})?$", what)
+                self.assertRegex(container["image"], r"^[a-z./-]+(:[\w.]+)?(@sha256:[0-9a-f]{64})?$", what)
                 self.assertRegex(container["image"], r"[:@]", what)
 
 

@@ -85,6 +85,10 @@ class Rendered(unittest.TestCase):
         for what, _, spec in charts.pods(objects):
             self.assertEqual(unrestricted(spec), [], what)
 
+    def test_for_production_needs_no_quota(self):
+        for what, _, spec in charts.pods(charts.case_objects("dragoman", "least HA")):
+            self.assertNotIn("priorityClassName", spec, what)
+
     @everywhere
     def test_no_pod_gets_what_it_does_not_need(self, chart, case, objects):
         for what, _, spec in charts.pods(objects):
@@ -168,7 +172,7 @@ class Rendered(unittest.TestCase):
     def test_images_have_a_tag(self, _chart, _case, objects):
         for what, _, spec in charts.pods(objects):
             for container in charts.containers(spec):
-                self.assertRegex(container["image"], r"^[a-z./]+(:[\w.]+)?(@sha256:[0-9a-f]{64})?$", what)
+                self.assertRegex(container["image"], r"^[a-z./-]+(:[\w.]+)?(@sha256:[0-9a-f]{64})?$", what)
                 self.assertRegex(container["image"], r"[:@]", what)
 
 
@@ -195,6 +199,18 @@ class Foreign(unittest.TestCase):
             self.assertLessEqual(set(alert), {"alert", "expr", "for", "labels", "annotations"})
             [metric] = re.findall(r"dragoman_\w+", alert["expr"])
             self.assertTrue(f'"{metric.removesuffix("_total")}"' in source, f"{alert['alert']}: {metric}")
+
+    def test_an_identity_is_overdue_after_its_renewal_and_long_before_its_end(self):
+        for lifetime, hours, wanted in [
+            (None, None, (14400, "600s")), ("1h", None, (600, "150s")), ("90m", None, (900, "225s")), ("7200s", None, (1200, "300s")),
+            ("1h", 0.25, (900, "225s")), ("${LIFETIME}", 1, (3600, "600s")),
+        ]:
+            with self.subTest(f"{lifetime}, {hours}"):
+                values = {"prometheusRule": {"enabled": True, "certificateHours": hours}}
+                values |= {"controller": {"config": {"issuer": {"lifetime": lifetime}}}} if lifetime else {}
+                [rule] = charts.kind(charts.objects(charts.text("dragoman", charts.written(values))), "PrometheusRule")
+                alert = rule["spec"]["groups"][0]["rules"][0]
+                self.assertEqual((int(alert["expr"].rpartition("< ")[2]), alert["for"]), wanted)
 
     def test_the_webhooks_certificate_is_the_one_that_is_mounted(self):
         for case in ["cert-manager", "cert-manager-issuer"]:
@@ -305,6 +321,30 @@ class Network(unittest.TestCase):
         # Those who ask come by the Service, which stays.
         sidecar = yaml.safe_load(config["data"]["sidecar.yaml"])
         self.assertEqual(sidecar["identity"]["issuer"]["url"], "https://dragoman-identity.dragoman-system.svc.cluster.local:2644")
+
+
+class Doors(unittest.TestCase):
+    """What of the controller can be reached from outside of the cluster."""
+
+    def services(self, case):
+        return {each["metadata"]["name"]: each["spec"] for each in charts.kind(charts.case_objects("dragoman", case), "Service")}
+
+    def test_what_asks_nobody_who_he_is_stays_inside(self):
+        for case in charts.cases("dragoman"):
+            for name, spec in self.services(case).items():
+                self.assertNotIn("externalIPs", spec, name)
+                if spec.get("type", "ClusterIP") != "ClusterIP":
+                    self.assertEqual([(port["port"], port["targetPort"]) for port in spec["ports"]], [(2646, "directory")], f"{case}: {name}")
+
+    def test_other_directories_get_a_door_where_it_is_asked_for(self):
+        for case in ["least", "least HA", "separate"]:
+            self.assertNotIn("dragoman-directory-peers", self.services(case), case)
+        everything = self.services("everything")
+        self.assertEqual(everything["east-directory"]["type"], "ClusterIP")
+        peers = everything["east-directory-peers"]
+        self.assertEqual(peers["type"], "LoadBalancer")
+        self.assertEqual(peers["loadBalancerSourceRanges"], ["10.0.0.0/8"])
+        self.assertEqual(peers["selector"], everything["east-directory"]["selector"])
 
 
 class Upgrade(unittest.TestCase):

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -44,9 +45,11 @@ def get(*arguments):
 
 
 class Server(unittest.TestCase):
-    def install(self, release, chart, case="least"):
+    def install(self, release, chart, case="least", source=None):
         files = [word for values in charts.cases(chart)[case] for word in ("--values", charts.written(values))]
-        charts.helm("upgrade", "--install", release, CHARTS / chart, "--namespace", NAMESPACES[chart], *files)
+        # Else Helm would take the values of the last time for none.
+        where = ["--namespace", NAMESPACES[chart], "--reset-values"]
+        charts.helm("upgrade", "--install", release, source or CHARTS / chart, *where, *files)
 
     def uninstall(self, release, chart):
         charts.helm("uninstall", release, "--namespace", NAMESPACES[chart], "--cascade", "foreground", "--no-hooks")
@@ -68,6 +71,37 @@ class Server(unittest.TestCase):
                 self.install("dragoman", "dragoman", case)
         charts.helm("rollback", "dragoman", "--namespace", "dragoman-system")
 
+    def test_a_directory_that_all_could_reach_goes_back_inside(self):
+        self.addCleanup(self.uninstall, "dragoman", "dragoman")
+        # As the first version of the chart rendered it with directory.service.type and its neighbours.
+        former = pathlib.Path(directory.name) / "former"
+        shutil.copytree(CHARTS / "dragoman", former)
+        template = former / "templates/service.yaml"
+        balanced = "type: LoadBalancer\n  loadBalancerClass: example.com/internal\n  loadBalancerSourceRanges: [10.0.0.0/8]\n"
+        before = template.read_text()
+        template.write_text(before.replace("type: ClusterIP\n", balanced))
+        self.assertNotEqual(template.read_text(), before)
+        self.install("dragoman", "dragoman", source=former)
+        was = get("service", "dragoman-directory", "-n", "dragoman-system")["spec"]
+        self.assertEqual(was["type"], "LoadBalancer")
+        self.install("dragoman", "dragoman")
+        now = get("service", "dragoman-directory", "-n", "dragoman-system")["spec"]
+        self.assertEqual((now["type"], now["clusterIP"]), ("ClusterIP", was["clusterIP"]))
+        self.assertFalse({"loadBalancerClass", "loadBalancerSourceRanges"} & set(now), now)
+        self.assertFalse([port for port in now["ports"] if "nodePort" in port], now)
+
+    def test_the_door_for_other_directories_comes_and_goes(self):
+        self.addCleanup(self.uninstall, "dragoman", "dragoman")
+        self.install("dragoman", "dragoman")
+        address = get("service", "dragoman-directory", "-n", "dragoman-system")["spec"]["clusterIP"]
+        [case] = [name for name, values in charts.shown("dragoman").items() if "peers" in values.get("directory", {})]
+        self.install("dragoman", "dragoman", case)
+        peers = get("service", "dragoman-directory-peers", "-n", "dragoman-system")["spec"]
+        self.assertEqual(([port["port"] for port in peers["ports"]], peers["type"]), ([2646], "LoadBalancer"))
+        self.install("dragoman", "dragoman")
+        kube("wait", "-n", "dragoman-system", "service/dragoman-directory-peers", "--for=delete", "--timeout=30s")
+        self.assertEqual(get("service", "dragoman-directory", "-n", "dragoman-system")["spec"]["clusterIP"], address)
+
     def test_restricted_namespaces_let_the_pods_in(self):
         self.addCleanup(self.uninstall, "dragoman", "dragoman")
         self.addCleanup(self.uninstall, "currency", "agent")
@@ -80,6 +114,14 @@ class Server(unittest.TestCase):
                 # The controllers of the control plane have made them: there is nobody to run them.
                 kube("wait", "-n", namespace, f"deployment/{name}", f"--for=jsonpath={{.status.unavailableReplicas}}={replicas}", "--timeout=30s")
             self.assertEqual(len(get("pod", "-n", namespace)["items"]), wanted, get("event", "-n", namespace))
+
+    def test_restricted_namespaces_let_the_example_in(self):
+        example = ["-n", "travel", "-f", ROOT / "examples/two-agents.yaml"]
+        self.addCleanup(kube, "delete", *example, "--cascade=foreground")
+        kube("apply", "--validate=strict", *example)
+        for name in ["currency", "planner"]:
+            kube("wait", "-n", "travel", f"deployment/{name}", "--for=jsonpath={.status.unavailableReplicas}=1", "--timeout=30s")
+            self.assertEqual(len(get("pod", "-n", "travel", "-l", f"app={name}")["items"]), 1, get("event", "-n", "travel"))
 
     def test_an_upgrade_leaves_the_injectors_ca_alone(self):
         self.addCleanup(self.uninstall, "dragoman", "dragoman")

@@ -62,6 +62,37 @@ class Shown(unittest.TestCase):
             with self.subTest(", ".join(values)):
                 charts.text("dragoman", charts.written(values))
 
+    def test_what_is_not_ready_is_called_as_the_controller_calls_it(self):
+        source = "\n".join(file.read_text() for file in (ROOT / "src/app/controller").rglob("*.rs"))
+        gates = set(re.findall(r'(?:Gate \{ name: |gate\(ground, )"([^"]+)"', source))
+        page = (ROOT / "docs/troubleshooting.md").read_text()
+        rows = [row for row in page.splitlines() if re.match(r"\| (`/readyz` of the controller|it) says ", row)]
+        self.assertEqual(sorted(name for row in rows for name in re.findall(r"`([a-z ]+): …`", row.split("|")[1])), sorted(gates))
+
+    def test_what_is_left_behind_is_named(self):
+        [config] = charts.kind(charts.case_objects("dragoman", "least"), "ConfigMap")
+        controller = yaml.safe_load(config["data"]["controller.yaml"])
+        page = (ROOT / "docs/kubernetes.md").read_text()
+        left = page[page.index("What it leaves") :]
+        for name in [controller["issuer"]["secret"], controller["issuer"]["bundle"], controller["injector"]["secret"]]:
+            self.assertIn(f"`{name}`", left)
+
+    def test_replicas_for_production_are_as_many_as_is_said(self):
+        replicas = yaml.safe_load((CHARTS / "dragoman/values-ha.yaml").read_text())["controller"]["replicas"]
+        word = {2: "two", 3: "three"}[replicas]
+        pages = [*PAGES, ROOT / "docs/troubleshooting.md", CHARTS / "dragoman/templates/NOTES.txt"]
+        said = [found for page in pages for found in re.findall(r"values-ha\.yaml[^.]*?(\w+) replicas", page.read_text())]
+        self.assertEqual(said, [word] * 4)
+
+    def test_notes_say_when_roots_are_a_copy(self):
+        wanted = {"least": "A copy by hand stays", "roots": "identity.issuer.roots is a copy", "trust-bundle": None, "secret": None, "csi": None}
+        for case, words in wanted.items():
+            files = [word for values in charts.cases("agent")[case] for word in ("--values", charts.written(values))]
+            said = charts.helm("install", "release", CHARTS / "agent", "--dry-run=client", "--namespace", "travel", *files)
+            notes = said[said.index("NOTES:") :]
+            self.assertEqual("before the new root signs" in notes, words is not None, case)
+            self.assertIn(words or "", notes, case)
+
     def test_null_on_the_command_line_leaves_the_user_to_openshift(self):
         [words] = [words for words in commands(PAGES[0]) if "null" in str(words)]
         objects = charts.objects(charts.helm("template", "release", CHARTS / "dragoman", "--kube-version", "1.33", *words[len(PART):]))

@@ -115,7 +115,7 @@ class Told(unittest.TestCase):
     def test_its_image_comes_from_where_the_controllers_does_or_is_its_own(self):
         self.assertEqual(self.container("least")["image"], "dragoman:0.1.0")
         digest = "@sha256:" + 64 * "b"
-        self.assertEqual(self.container("everything")["image"], f"sidecars.example/dragoman:stable{digest}")
+        self.assertEqual(self.container("everything")["image"], f"sidecars.example/mesh/sidecar:stable{digest}")
         self.assertEqual(self.image({"registry": "a.example", "tag": "b"}, {}), "a.example/dragoman:b")
         self.assertEqual(self.image({"registry": "a.example", "tag": "b"}, {"tag": "c"}), "a.example/dragoman:c")
 

@@ -106,6 +106,11 @@ spiffe://{trustDomain}/ns/{{ .Release.Namespace }}/sa/*
 {{- toYaml $config -}}
 {{- end -}}
 
+{{- /* The Service for the directories of other meshes. */ -}}
+{{- define "dragoman.peers" -}}
+{{ (include "dragoman.config" . | fromYaml).directory.service }}-peers
+{{- end -}}
+
 {{- /* The ports of the roles, as far as the configuration does not move them. */ -}}
 {{- define "dragoman.ports" -}}
 {{- $config := include "dragoman.config" . | fromYaml -}}

@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import sys
+import warnings  # noqa: F401  os.execvpe wants it, and under the container's root and user it may not be there to be found
 
 NEW_MOUNTS, NEW_NAMES, NEW_NETWORK = 0x00020000, 0x04000000, 0x40000000
 READ_ONLY, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 32, 4096, 16384, 1 << 18

@@ -1,17 +1,20 @@
 """From two empty clusters to two plain agents with sidecars."""
 
 import json
+import re
+import shlex
 import ssl
+import textwrap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bed.checks import equal, eventually, holds, step, true
+from bed.checks import CheckFailed, equal, eventually, holds, step, true
 from bed.mesh import EAST, STATE, WEST, Mesh, corefile
 from bed.programs import run
 
-from scenario.world import MANIFESTS, RESTRICTED, SYSTEM, TRAVEL, Side
+from scenario.world import MANIFESTS, REPOSITORY, RESTRICTED, SYSTEM, TRAVEL, Side, on_page
 
 SETTLE = '30s'  # a new root is believed by all before it signs; 15 minutes by default
 
@@ -84,22 +87,55 @@ def federate(east: Side, west: Side) -> None:
 
 
 def tell(side: Side, other: Side) -> None:
-    """Upgrades one side with what it is to know of the other."""
-    mesh = {
-        'name': other.name,
-        'trustDomain': other.trust_domain,
-        'clusterDomain': other.mesh.plan.domain,
-        'nameservers': [f'{other.mesh.plan.dns}:53'],
-        'directory': f'https://{other.directory}:2646',
-        'bundle': other.roots(),
-    }
-    side.upgrade({'meshes': [mesh]})
+    """Upgrades one side with what docs/kubernetes.md says of the other."""
+    roots = textwrap.indent(other.roots().strip() + '\n', '    ')
+    example = re.compile(r'^ +-----BEGIN.*-----END CERTIFICATE-----\n', re.DOTALL | re.MULTILINE)
+    text = turned(on_page('# west.yaml'), side)
+    for what, here in (
+        ('cluster.local', other.mesh.plan.domain),
+        ('10.97.0.10', other.mesh.plan.dns),
+        ('10.97.0.53', other.directory),
+        (''.join(example.findall(text)), roots),
+    ):
+        if not what or what not in text:
+            raise CheckFailed(f'docs/kubernetes.md, west.yaml: nothing to put {here!r} in the place of')
+        text = text.replace(what, here)
+    side.upgrade(text)
     side.rolled_out('dragoman-controller', SYSTEM)
+
+
+def turned(text: str, side: Side) -> str:
+    """What the page shows for east; in west it is the other way round."""
+    names = {'east': 'east', 'west': 'west'} if side.name == 'east' else {'east': 'west', 'west': 'east'}
+    return re.sub('east|west', lambda found: names[found[0]], text)
 
 
 def believed(side: Side, other: Side) -> None:
     """One side publishes the roots of the other."""
     eventually(f'{side.name} publishes the roots of {other.name}', lambda: side.roots(other.trust_domain))
+
+
+def example(east: Side) -> None:
+    """Steps 3 and 4 of docs/kubernetes.md, with the file of agents that it names."""
+    step('two agents, as docs/kubernetes.md begins')
+    for line in on_page('kubectl create namespace travel\n', language='').splitlines():
+        _, verb, *words = shlex.split(line)
+        if verb in {'apply', 'rollout'}:  # the namespace is there
+            east.mesh.kubectl(verb, *(str(REPOSITORY / word) if '/' in word else word for word in words), seconds=90)
+            holds(line)
+    for shown in on_page('$ kubectl exec', language='console').split('$ ')[1:]:
+        line, answer = shown.split('\n', 1)
+        words = shlex.split(line)
+        [agent] = [word.removeprefix('deployment/') for word in words if word.startswith('deployment/')]
+        call = words[words.index('/dragoman') + 1 :]
+        eventually(line, lambda: east.dragoman(east.pod(f'app={agent}'), *call), lambda found: found.strip() == answer.strip())
+    east.k('delete', '-f', REPOSITORY / 'examples/two-agents.yaml')
+    eventually(
+        'they go, and the Services with them',
+        lambda: east.objects('pods') + east.objects('services', 'app.kubernetes.io/managed-by=dragoman'),
+        lambda found: found == [],
+        60,
+    )
 
 
 def agents(east: Side, west: Side) -> None:

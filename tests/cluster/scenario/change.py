@@ -11,8 +11,11 @@ from scenario.world import SYSTEM, Calls, Side, failures
 
 
 def no_failed_call(calls: Calls, what: str, least: int = 5) -> list[dict[str, str]]:
-    """A check: since the last one, calls were made and none failed."""
-    ended = calls.since()
+    """A check: since the last one, calls were made and none failed. If it was a moment ago, the next calls are waited for."""
+    ended, end = calls.since(), time.monotonic() + 10
+    while len(ended) < least and time.monotonic() < end:
+        time.sleep(0.1)
+        ended += calls.since()
     if failed := failures(ended):
         raise CheckFailed(f'{what}: {len(failed)} of {len(ended)} calls failed: {"; ".join(failed[:5])}')
     true(f'{what}: {len(ended)} calls, none failed', len(ended) >= least, ended)

@@ -67,6 +67,8 @@ def images(binaries: Path, interop: Path, directory: Path) -> Path:
                 'dragoman-controller:next': controller,
                 'planner:1': sdk(new, '1.x', 'planner.py'),
                 'currency:1': sdk(old, '0.3.x', 'currency.py'),
+                # Of examples/two-agents.yaml, which says the program itself.
+                'python:3.13-alpine': {'root': '/', 'user': 0},
                 'caller:1': sdk(new, '1.x', 'caller.py'),
             },
             indent=1,

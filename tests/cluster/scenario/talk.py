@@ -1,13 +1,14 @@
 """What the agents say to each other, who may, and who is known."""
 
 import json
-import re
 from pathlib import Path
+from typing import Any
 
-from bed.checks import CheckFailed, equal, eventually, step, true
+from bed.checks import equal, eventually, step, true
 from bed.mesh import STATE, corefile
 
-from scenario.world import CHARTS, TRAVEL, Side
+from scenario.begin import together, turned
+from scenario.world import SYSTEM, TRAVEL, Side, on_page
 
 # A stream of the interop agent, as the caller shows it.
 STREAM = ['status_update: step 1', 'artifact_update: chunk 1', 'artifact_update: chunk 2', 'artifact_update: chunk 3']
@@ -39,6 +40,36 @@ def denied(east: Side, west: Side) -> None:
     eventually(
         'allowed by an annotation, it is well', lambda: east.dragoman(planner, 'check', 'currency.travel.west'), seconds=60
     )
+
+
+def allowed(east: Side, west: Side) -> None:
+    """Both sides allow each other what docs/kubernetes.md shows: to call, and to know of."""
+    step('each mesh allows the other')
+    currency, unknown = west.pod('app=rates'), 'planner.travel.east'
+    found = listed(west, currency)
+    true('by default a directory is told of nobody', 'currency.travel.west' in found and unknown not in found, found)
+    said = west.dragoman_fails(currency, 'check', unknown)
+    true('what one agent allows, others do not', 'PERMISSION_DENIED' in said or 'policy' in said, said)
+    together(lambda side: side.upgrade(turned(on_page('# allow-west.yaml'), side)), (east, west))
+    for side in (east, west):
+        side.rolled_out('dragoman-controller', SYSTEM)
+        side.k('rollout', 'restart', 'deployment')
+    for side, agent, selector in ((east, 'planner', 'app=planner'), (west, 'currency', 'app=rates')):
+        side.rolled_out(agent)
+        eventually(f'{side.name}: its pod is new', lambda: side.objects('pods', selector), lambda found: len(found) == 1, 60)
+    for side, selector, other in ((east, 'app=planner', 'currency.travel.west'), (west, 'app=rates', unknown)):
+        eventually(f'{side.name}: dragoman agents --all has {other}, with its skills', lambda: skills(side, selector, other))
+        eventually(f'{side.name}: and it may be called', lambda: side.dragoman(side.pod(selector), 'check', other))
+
+
+def listed(side: Side, pod: str) -> dict[str, dict[str, Any]]:
+    """The agents that a pod is told of, by name."""
+    return {each['name']: each for each in json.loads(side.dragoman(pod, 'agents', '--all', '--json'))}
+
+
+def skills(side: Side, selector: str, agent: str) -> list[dict[str, Any]]:
+    """What an agent can do, as another is told."""
+    return listed(side, side.pod(selector)).get(agent, {}).get('skills', [])
 
 
 def calls(east: Side, caller: list[str]) -> None:
@@ -84,14 +115,8 @@ def known(east: Side, west: Side, finder: Path) -> None:
     step('who is there')
     planner = east.pod('app=planner')
 
-    def listed() -> dict[str, str]:
-        found = json.loads(east.dragoman(planner, 'agents', '--all', '--json'))
-        return {each['name']: each.get('mesh', '') for each in found}
-
-    def both(found: dict[str, str]) -> bool:
-        return any(name.startswith('planner') for name in found) and any(name.startswith('currency') for name in found)
-
-    eventually('dragoman agents --all: both agents', listed, both, 90)
+    both = {'planner.travel.east', 'currency.travel.west'}
+    eventually('dragoman agents --all: both agents', lambda: set(listed(east, planner)), lambda found: found >= both, 90)
     stub(east, west, 'planner')
     stub(west, east, 'currency')
     command = [str(finder), '--quiet', 'discover', f'{TRAVEL}.a2a.east.local', '--json']
@@ -114,8 +139,5 @@ def stub(side: Side, other: Side, agent: str) -> None:
 
 def documented(domain: str, directory: str) -> str:
     """The block for CoreDNS that docs/directory.md shows, for a cluster domain and a directory's address."""
-    page = (CHARTS.parent / 'docs/directory.md').read_text()
-    found = re.search(r'^```\n(a2a\.cluster\.local:53 \{\n.*?^\}\n)```$', page, re.DOTALL | re.MULTILINE)
-    if found is None:
-        raise CheckFailed('docs/directory.md shows no block for CoreDNS')
-    return found[1].replace('cluster.local', domain).replace('10.96.0.53', directory)
+    found = on_page('a2a.cluster.local:53 {\n', 'directory.md', '')
+    return found.replace('cluster.local', domain).replace('10.96.0.53', directory)

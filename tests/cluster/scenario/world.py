@@ -2,16 +2,20 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bed.checks import CheckFailed
 from bed.mesh import Mesh
 from bed.programs import CLUSTER, CommandFailed, run, start
 
-CHARTS = CLUSTER.parent.parent / 'charts'
+REPOSITORY = CLUSTER.parent.parent
+CHARTS = REPOSITORY / 'charts'
 MANIFESTS = Path(__file__).with_name('manifests')
 SYSTEM, TRAVEL = 'dragoman-system', 'travel'
 RESTRICTED = 'pod-security.kubernetes.io/enforce=restricted'
@@ -82,8 +86,8 @@ class Side:
         env = os.environ | homes
         return run(program, '--kubeconfig', self.mesh.kubeconfig, *words, given=given, seconds=seconds, env=env)
 
-    def upgrade(self, values: dict[str, Any], seconds: float = 180) -> str:
-        """Installs or upgrades the chart of the controller; `values` come over those of the last time."""
+    def upgrade(self, values: dict[str, Any] | str, seconds: float = 180) -> str:
+        """Installs or upgrades the chart of the controller; `values` (as YAML if text) come over those of the last time."""
         words: list[str | Path] = [
             'upgrade',
             '--install',
@@ -93,9 +97,8 @@ class Side:
             SYSTEM,
             '--reset-then-reuse-values',
         ]
-        return self.helm(
-            *words, '-f', '-', '--wait', f'--timeout={seconds:g}s', given=json.dumps(values), seconds=seconds + 20
-        )
+        text = values if isinstance(values, str) else json.dumps(values)
+        return self.helm(*words, '-f', '-', '--wait', f'--timeout={seconds:g}s', given=text, seconds=seconds + 20)
 
     def roots(self, domain: str = '') -> str:
         """The roots of a trust domain, by default its own, as they are published."""
@@ -125,6 +128,15 @@ class Side:
         """The process of the one controller."""
         pod = self.pod('app.kubernetes.io/name=dragoman', SYSTEM)
         return json.loads((self.mesh.node / 'running' / SYSTEM / pod / 'controller').read_text())['pid']
+
+
+def on_page(begin: str, page: str = 'kubernetes.md', language: str = 'yaml') -> str:
+    """The block of a page of docs/ that begins so."""
+    text = (REPOSITORY / 'docs' / page).read_text()
+    found = re.search(rf'^( *)```{language}\n(\1{re.escape(begin)}.*?)^\1```$', text, re.DOTALL | re.MULTILINE)
+    if found is None:
+        raise CheckFailed(f'docs/{page} shows nothing that begins with {begin!r}')
+    return textwrap.dedent(found[2])
 
 
 class Calls:

@@ -25,7 +25,9 @@ use crate::admin::{Admin, answer};
 use crate::config::Listen;
 use crate::drain::{Drain, Stage};
 use crate::identity::SpiffeId;
+use crate::net::crowd::Places;
 use crate::net::describe;
+use crate::net::open::{self, Capacity, Door};
 use crate::net::serve::{Accepted, Http};
 use crate::net::{listen, local};
 use crate::task;
@@ -37,12 +39,20 @@ use crate::{inbound, outbound};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HANDSHAKES_MAX: usize = 1000;
 
+/// The operator's door. Kubelets, scrapers and people have few connections, and pages are some hundred KiB; a sidecar has
+/// this memory beside that of its calls.
+const ADMIN: Capacity =
+    Capacity { places: Places { all: 256, each: 32 }, memory: 8 << 20, memory_each: 4 << 20 };
+
 /// What listens so far.
 pub(super) struct Listeners {
     pub(super) addresses: Addresses,
     pub(super) tasks: Vec<AbortOnDropHandle<()>>,
+    /// How those are served that are known.
     pub(super) http: Http,
     pub(super) drain: Drain,
+    /// Counts who is turned away of all others.
+    pub(super) refusals: open::Metrics,
 }
 
 /// Sockets that listen, but that nobody accepts on yet.
@@ -126,27 +136,31 @@ impl Listeners {
         }
     }
 
-    /// A door for anybody, over TLS.
-    pub(super) fn open<A, F>(&mut self, bound: Bound, tls: Arc<ServerConfig>, answer: A)
-    where
-        A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    /// A door for anybody, over TLS: what it is called, and how much it may take.
+    pub(super) fn open<A, F>(
+        &mut self,
+        bound: Bound,
+        (name, bounds): (&'static str, Capacity),
+        tls: Arc<ServerConfig>,
+        answer: A,
+    ) where
+        A: Fn(Request<Body>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         let gate = Gate::new(tls);
         let last = Some(Stage::Fading);
+        let door = Door::new(name, bounds, &self.refusals);
         for listener in bound.listeners {
             let (answer, gate) = (answer.clone(), gate.clone());
-            let serve =
-                self.http.clone().serve(listener, self.drain.clone(), last, move |stream: TcpStream| {
-                    let (answer, gate) = (answer.clone(), gate.clone());
-                    async move {
-                        let stream = gate.secure(stream).await?;
-                        let service = service_fn(move |request: Request<Incoming>| {
-                            answer(request).map(Ok::<_, Infallible>).boxed()
-                        });
-                        Some(Accepted::new(stream, service))
-                    }
-                });
+            let serve = door.clone().serve(listener, self.drain.clone(), last, move |stream: TcpStream| {
+                let (answer, gate) = (answer.clone(), gate.clone());
+                async move {
+                    let stream = gate.secure(stream).await?;
+                    let service =
+                        service_fn(move |request: Request<Body>| answer(request).map(Ok::<_, Infallible>));
+                    Some(Accepted::new(stream, service))
+                }
+            });
             self.tasks.push(task::spawn(serve));
         }
     }
@@ -155,21 +169,21 @@ impl Listeners {
     pub(super) fn admin(&mut self, bound: Bound, admin: &Arc<Admin>) {
         let Bound { listeners, addresses } = bound;
         self.addresses.admin = addresses;
+        let door = Door::new("admin", ADMIN, &self.refusals);
         for listener in listeners {
             let admin = Arc::clone(admin);
-            let serve =
-                self.http.clone().serve(listener, self.drain.clone(), None, move |stream: TcpStream| {
-                    let admin = Arc::clone(&admin);
-                    // A caller whose address is not known is gone already.
-                    let caller = stream.peer_addr().ok().map(|address| address.ip());
-                    let service = caller.map(|caller| {
-                        service_fn(move |request: Request<Incoming>| {
-                            let served = answer(Arc::clone(&admin), request, caller);
-                            async move { Ok::<_, Infallible>(served.await) }
-                        })
-                    });
-                    std::future::ready(service.map(|service| Accepted::new(stream, service)))
+            let serve = door.clone().serve(listener, self.drain.clone(), None, move |stream: TcpStream| {
+                let admin = Arc::clone(&admin);
+                // A caller whose address is not known is gone already.
+                let caller = stream.peer_addr().ok().map(|address| address.ip());
+                let service = caller.map(|caller| {
+                    service_fn(move |request: Request<Body>| {
+                        let served = answer(Arc::clone(&admin), request, caller);
+                        async move { Ok::<_, Infallible>(served.await) }
+                    })
                 });
+                std::future::ready(service.map(|service| Accepted::new(stream, service)))
+            });
             self.tasks.push(task::spawn(serve));
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use dragoman::drain::drain;
-use dragoman::net::serve::{Accepted, Http};
+use dragoman::net::serve::{Accepted, Callers, Http};
 use dragoman::task;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::{Method, Request, Response, StatusCode};
@@ -146,7 +146,8 @@ impl Api {
                 });
                 std::future::ready(Some(Accepted::new(stream, service)))
             };
-            Http::new(1 << 20).serve(listener, drain, None, accept).await;
+            let http = Http::new(Callers::Known { stream_window: 1 << 20 });
+            http.serve(listener, drain, None, accept).await;
         });
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "it",

@@ -239,6 +239,23 @@ async fn a_document_is_made_once_for_each_snapshot_and_host() {
 }
 
 #[tokio::test]
+async fn a_list_of_long_cards_comes_in_pages_of_a_megabyte() {
+    let long = V0_3.replace("Timetables", &"x".repeat(40_000));
+    let catalog = catalog((0..60).map(|number| agent(&format!("a{number:02}"), Some(&long))));
+    let (mut seen, mut token) = (0, "0".to_owned());
+    while !token.is_empty() {
+        let path = format!("/agents?pageSize=1000&pageToken={token}");
+        let response = ask(&catalog, &format!("GET {path}"), "a2a.cluster.local", &[], "").await;
+        let text = text(response).await;
+        assert!(text.len() < 1 << 20, "{}", text.len());
+        let page: Value = serde_json::from_str(&text).unwrap();
+        seen += names(&page).len();
+        token = page["pageToken"].as_str().unwrap_or_default().to_owned();
+    }
+    assert_eq!(seen, 60);
+}
+
+#[tokio::test]
 async fn a_long_catalogue_comes_in_parts_that_a_reader_can_take() {
     let agents = (0..1203).map(|number| agent(&format!("a{number:04}"), Some(V0_3)));
     let catalog = catalog(agents);

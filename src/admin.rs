@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -98,7 +97,7 @@ impl Admin {
 }
 
 /// Answers a request in the way that listeners want.
-pub async fn answer(admin: Arc<Admin>, request: Request<Incoming>, caller: IpAddr) -> Response<Body> {
+pub async fn answer(admin: Arc<Admin>, request: Request<Body>, caller: IpAddr) -> Response<Body> {
     admin.serve(&request, caller)
 }
 

@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod channel;
+pub mod crowd;
 pub mod details;
 mod gather;
 pub mod h2c;
@@ -9,6 +10,7 @@ pub mod http1;
 pub mod http2;
 pub mod issuer;
 mod listen;
+pub mod open;
 pub mod peers;
 pub mod serve;
 mod single;
@@ -30,14 +32,15 @@ const DISCARD: Duration = Duration::from_secs(2);
 pub const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// How long the answer to a PING may take.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// The window of a whole HTTP/2 connection: as wide as the protocol allows, so that only streams hold each other back.
+/// The window of a whole HTTP/2 connection between those who know each other: as wide as the protocol allows, so that only
+/// streams hold each other back.
 pub const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 /// The most bytes of an HTTP/2 frame: a message that fits into one is not copied together, and a longer one takes few. A
 /// connection may keep as much memory.
 pub const FRAME_MAX: u32 = 128 << 10;
 /// The most bytes of headers and trailers on the mesh hop: a long error detail still arrives.
 pub const HEADERS_MAX: u32 = 1 << 20;
-/// How many streams may be open on one connection.
+/// How many streams may be open on one connection between those who know each other.
 pub const STREAMS_MAX: u32 = 100_000;
 
 /// An error of whatever kind a body or a service has.

@@ -27,8 +27,9 @@ use crate::net::budget::Budget;
 use crate::net::h2c::Agents;
 use crate::net::http1;
 use crate::net::http2::Settings;
+use crate::net::open;
 use crate::net::peers::Peers;
-use crate::net::serve::Http;
+use crate::net::serve::{Callers, Http};
 use crate::policy::limit::{Limits, limit};
 use crate::policy::rules::{Rule, Rules};
 use crate::policy::{enforce, narrow};
@@ -61,14 +62,17 @@ impl Parts {
     pub(super) fn build(mut self, config: &Config) -> Result<Listeners, StartError> {
         let metrics = Metrics::default();
         metrics.register(&mut self.registry);
+        let refusals = open::Metrics::default();
+        refusals.register(&mut self.registry);
         let discovery = self.discovery(config);
         let tls = self.tls()?;
         let edges = edges(config, metrics);
         let mut listeners = Listeners {
             addresses: super::Addresses::default(),
             tasks: Vec::new(),
-            http: Http::new(settings(config).stream_window),
+            http: Http::new(Callers::Known { stream_window: settings(config).stream_window }),
             drain: self.drain.clone(),
+            refusals,
         };
 
         let peers = Peers::new(tls.clone(), settings(config));

@@ -19,7 +19,8 @@ use crate::directory::Found;
 use crate::drain::{Drain, Trigger, drain};
 use crate::identity::{Clock, State, TrustDomain};
 use crate::kube;
-use crate::net::serve::Http;
+use crate::net::open;
+use crate::net::serve::{Callers, Http};
 
 mod directory;
 mod identity;
@@ -52,6 +53,8 @@ pub(super) struct Ground<'a> {
     pub(super) drain: Drain,
     pub(super) seed: u64,
     pub(super) registry: Registry,
+    /// Counts who is turned away at doors that are open to anybody.
+    pub(super) refusals: open::Metrics,
     /// The certificate that the identity role of this process issues to itself.
     pub(super) issued: Option<watch::Receiver<State>>,
     /// The doors that are open, by name.
@@ -78,6 +81,8 @@ impl<'a> Ground<'a> {
         drain: Drain,
         seed: u64,
     ) -> Result<Self, StartError> {
+        let (mut registry, refusals) = (Registry::default(), open::Metrics::default());
+        refusals.register(&mut registry);
         Ok(Self {
             config,
             trust_domain: assemble::trust_domain(&config.mesh.trust_domain)?,
@@ -85,7 +90,8 @@ impl<'a> Ground<'a> {
             clock,
             drain,
             seed,
-            registry: Registry::default(),
+            registry,
+            refusals,
             issued: None,
             doors: BTreeMap::new(),
             gates: Vec::new(),
@@ -98,8 +104,9 @@ impl<'a> Ground<'a> {
         Listeners {
             addresses: Addresses::default(),
             tasks: Vec::new(),
-            http: Http::new(STREAM_WINDOW),
+            http: Http::new(Callers::Known { stream_window: STREAM_WINDOW }),
             drain: self.drain.clone(),
+            refusals: self.refusals.clone(),
         }
     }
 }

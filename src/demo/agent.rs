@@ -27,7 +27,7 @@ use crate::a2a::{A2A_VERSION, Reason};
 use crate::codec::sse;
 use crate::drain::Drain;
 use crate::net::collect;
-use crate::net::serve::{Accepted, Http};
+use crate::net::serve::{Accepted, Callers, Http};
 use crate::task;
 
 /// The largest request.
@@ -98,7 +98,8 @@ pub(super) fn serve(
         });
         std::future::ready(Some(Accepted::new(stream, service)))
     };
-    Ok(task::spawn(Http::new(STREAM_WINDOW).serve(listener, drain, None, accept)))
+    let http = Http::new(Callers::Known { stream_window: STREAM_WINDOW });
+    Ok(task::spawn(http.serve(listener, drain, None, accept)))
 }
 
 struct Agent {

@@ -13,14 +13,16 @@ use http_body::Body as HttpBody;
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
 
 mod document;
 mod entry;
 mod search;
+mod shelf;
 
 use self::document::Part;
+use self::shelf::Shelf;
 use super::{Agent, Known, Snapshot};
 use crate::a2a::{self, Home, Name, is_label};
 use crate::card::serve::Served;
@@ -30,8 +32,8 @@ use crate::net::{BodyError, BoxError, collect};
 const MAX_AGE: Duration = Duration::from_secs(30);
 /// The most bytes of a request.
 const REQUEST_MAX: usize = 64 << 10;
-/// How many searches are made at once.
-const SEARCHES_MAX: usize = 8;
+/// How many searches, lists and documents are made at once: each looks at all agents, and takes a thread for it.
+const WORK_MAX: usize = 8;
 
 const CATALOG: HeaderValue = HeaderValue::from_static("application/ai-catalog+json");
 const CARD: HeaderValue = HeaderValue::from_static("application/a2a-agent-card+json");
@@ -42,7 +44,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub struct Catalog {
     known: Known,
     zone: Arc<str>,
-    searches: Arc<Semaphore>,
+    shelf: Arc<Shelf>,
+    turns: Arc<Semaphore>,
 }
 
 /// What one request is about, as its Host says it.
@@ -67,8 +70,8 @@ struct Refusal {
 impl Catalog {
     /// Answers about the agents of the own mesh, which have names in `zone`.
     pub fn new(known: Known, zone: &str) -> Self {
-        let searches = Arc::new(Semaphore::new(SEARCHES_MAX));
-        Self { known, zone: zone.to_ascii_lowercase().into(), searches }
+        let turns = Arc::new(Semaphore::new(WORK_MAX));
+        Self { known, zone: zone.to_ascii_lowercase().into(), shelf: Arc::default(), turns }
     }
 
     /// Answers one request.
@@ -99,16 +102,15 @@ impl Catalog {
                 BodyError::TooLarge(_) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
                 _ => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
             })?;
-            let busy =
-                || Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many searches: try again".to_owned());
-            let _turn = self.searches.try_acquire().map_err(|_| busy())?;
-            let found = search::search(&site, &snapshot, &body)?;
+            let turn = Arc::clone(&self.turns).try_acquire_owned();
+            let busy = |_| Refusal::busy("too many searches: try again");
+            let found = work(turn.map_err(busy)?, move || search::search(&site, &snapshot, &body)).await?;
             return Ok(json_response(StatusCode::OK, &found));
         }
         if !matches!(head.method, Method::GET | Method::HEAD) {
             return Err(Refusal::method("GET, HEAD"));
         }
-        let (document, kind) = self.document(&site, &snapshot, path, head.uri.query())?;
+        let (document, kind) = self.document(site, snapshot, path, head.uri.query()).await?;
         let mut response = document.answer(&head.method, &head.headers, MAX_AGE);
         if response.headers().contains_key(header::CONTENT_TYPE) {
             response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -116,44 +118,72 @@ impl Catalog {
         Ok(response)
     }
 
-    fn document(
+    async fn document(
         &self,
-        site: &Site,
-        snapshot: &Snapshot,
+        site: Site,
+        snapshot: Arc<Snapshot>,
         path: &str,
         query: Option<&str>,
     ) -> Result<(Served, HeaderValue), Refusal> {
         let absent = || Refusal::new(StatusCode::NOT_FOUND, format!("nothing at {path}"));
         if matches!(path, "/.well-known/ard.json" | "/.well-known/ai-catalog.json") {
-            let document = document::part(site, snapshot, Part::FIRST).ok_or_else(absent)?;
-            return Ok((Served::new(document.into(), None), CATALOG));
+            return Ok((self.part(site, snapshot, Part::FIRST).await?.ok_or_else(absent)?, CATALOG));
         }
         if let Some(part) = path.strip_prefix("/catalogs/") {
             let part = part.parse().ok().and_then(Part::of).ok_or_else(absent)?;
-            let document = document::part(site, snapshot, part).ok_or_else(absent)?;
-            return Ok((Served::new(document.into(), None), CATALOG));
+            return Ok((self.part(site, snapshot, part).await?.ok_or_else(absent)?, CATALOG));
         }
         let below = path.strip_prefix("/agents").ok_or_else(absent)?;
         let Some(name) = below.strip_prefix('/').filter(|name| !name.is_empty()) else {
             if !matches!(below, "" | "/") {
                 return Err(absent());
             }
-            let list = search::list(site, snapshot, query.unwrap_or_default())?;
-            return Ok((Served::new(list.to_string().into(), None), JSON));
+            let (turn, query) = (self.turn().await?, query.unwrap_or_default().to_owned());
+            let list = move || {
+                let list = search::list(&site, &snapshot, &query)?;
+                Ok(Served::new(list.to_string().into(), None))
+            };
+            return Ok((work(turn, list).await?, JSON));
         };
         let (name, card) = match name.strip_suffix("/agent-card.json") {
             Some(name) => (name, true),
             None => (name, false),
         };
-        let agent = site.named(snapshot, name).ok_or_else(absent)?;
+        let agent = site.named(&snapshot, name).ok_or_else(absent)?;
         let card_text = agent.card.as_ref().ok_or_else(absent)?;
         if card {
             let read = u64::try_from(card_text.read).unwrap_or_default();
             let read = UNIX_EPOCH + Duration::from_secs(read);
             return Ok((Served::new(card_text.text.clone(), Some(read)), CARD));
         }
-        let entry = entry::Entry::of(site, agent, true).ok_or_else(absent)?;
+        let entry = entry::Entry::of(&site, agent, true).ok_or_else(absent)?;
         Ok((Served::new(entry.to_json().into(), None), JSON))
+    }
+
+    /// A part of a catalogue, if there is such a part: made once for each snapshot and Host, as long as it is asked for.
+    async fn part(&self, site: Site, snapshot: Arc<Snapshot>, part: Part) -> Result<Option<Served>, Refusal> {
+        if let Some(document) = self.shelf.find(&snapshot, &site, part) {
+            return Ok(Some(document));
+        }
+        let turn = self.turn().await?;
+        // Somebody else may have made it meanwhile.
+        if let Some(document) = self.shelf.find(&snapshot, &site, part) {
+            return Ok(Some(document));
+        }
+        let shelf = Arc::clone(&self.shelf);
+        work(turn, move || {
+            let Some(document) = document::part(&site, &snapshot, part) else { return Ok(None) };
+            let document = Served::new(document.into(), None);
+            shelf.keep(&snapshot, &site, part, document.clone());
+            Ok(Some(document))
+        })
+        .await
+    }
+
+    /// Waits for a turn to make something of all agents. The door bounds how long.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        turn.map_err(|_| Refusal::busy("too much at once: try again"))
     }
 
     /// What a request is about.
@@ -221,6 +251,10 @@ impl Refusal {
         Self { status, message }
     }
 
+    fn busy(message: &str) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, message.to_owned())
+    }
+
     fn method(allowed: &str) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, allowed.to_owned())
     }
@@ -244,6 +278,18 @@ impl Refusal {
         response.headers_mut().extend(extra);
         response.map(|body| Body::new(Full::from(body)))
     }
+}
+
+/// Does what takes long aside of the threads that answer, for as long as its turn is.
+async fn work<T: Send + 'static>(
+    turn: OwnedSemaphorePermit,
+    make: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let made = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        make()
+    });
+    made.await.unwrap_or_else(|error| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())))
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {

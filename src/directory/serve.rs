@@ -2,9 +2,9 @@
 //!
 //! Datagrams are answered one after the other by one task for each socket: an answer takes microseconds, and what comes
 //! faster waits in the socket or is dropped there, where nobody pays for it. Connections are few: only long answers need
-//! them. There is no limit on the rate of a source: most questions of a cluster come from the two or three addresses of its
-//! DNS, which such a limit would hit first. What a forged source can bring about is bounded by the size of an answer, 1232
-//! bytes.
+//! them, and none stays for long. There is no limit on the rate of a source: most questions of a cluster come from the two
+//! or three addresses of its DNS, which such a limit would hit first. What a forged source can bring about is bounded by the
+//! size of an answer, 1232 bytes.
 
 mod metrics;
 mod sockets;
@@ -27,14 +27,16 @@ use super::Snapshot;
 use super::zone::{Settings, Transport, Zone, respond};
 use crate::drain::{Drain, Stage};
 use crate::identity::Clock;
+use crate::net::crowd::{Crowd, Places};
 use crate::task;
 
 /// How long changes are gathered before the zone is made anew: far less than anybody keeps an answer.
 const SETTLE: Duration = Duration::from_millis(100);
 /// How long to wait after a socket's error, so that one that lasts does not keep the processor busy.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The most connections at once; more wait until one ends.
-const CONNECTIONS_MAX: usize = 256;
+/// The most connections at once, and those from one address. Of all, more wait until one ends; of one address, more are
+/// closed. A quarter is left to one because most long answers go through the two or three addresses of the cluster's DNS.
+const PLACES: Places = Places { all: 256, each: 64 };
 /// The longest question over UDP that is looked at. A longer one is cut, and then refused as broken.
 const QUESTION_MAX: usize = 4096;
 
@@ -63,6 +65,13 @@ struct Desk {
     metrics: Metrics,
 }
 
+/// The connections that are open, on all listeners.
+#[derive(Clone, Debug)]
+struct Guests {
+    turns: Arc<Semaphore>,
+    crowd: Crowd,
+}
+
 impl Dns {
     /// Makes the first zone and answers from then on, until the house ends or the tasks are dropped. A snapshot that knows
     /// neither an agent nor the directory's own addresses is of the time before the cluster was read: the answer is SERVFAIL,
@@ -79,10 +88,10 @@ impl Dns {
         for socket in sockets.udp {
             tasks.push(task::spawn(desk.clone().datagrams(socket, SmallRng::from_rng(&mut seeds))));
         }
-        let turns = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let guests = Guests { turns: Arc::new(Semaphore::new(PLACES.all)), crowd: Crowd::new(PLACES) };
         for listener in sockets.tcp {
             let chance = SmallRng::from_rng(&mut seeds);
-            tasks.push(task::spawn(desk.clone().connections(listener, Arc::clone(&turns), chance)));
+            tasks.push(task::spawn(desk.clone().connections(listener, guests.clone(), chance)));
         }
         Ok(tasks)
     }

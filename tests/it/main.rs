@@ -31,6 +31,8 @@ mod directory;
 mod discovery;
 /// Discovery over a DNS server that others wrote.
 mod dnsmasq;
+/// Doors that anybody may knock at, and who means no good there.
+mod doors;
 /// What agents say when they cannot or will not.
 mod faults;
 /// Callers and agents that speak gRPC themselves.

@@ -9,7 +9,6 @@ use http::Request;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::body::Body;
 use tower::ServiceExt as _;
 
 use super::{Gate, Ground, STREAM_WINDOW};
@@ -27,7 +26,9 @@ use crate::discovery::directory::{Directory, Follow, Told};
 use crate::discovery::{self, Bounds, Discovery, Hosts};
 use crate::identity::State;
 use crate::net::budget::Budget;
+use crate::net::crowd::Places;
 use crate::net::http2;
+use crate::net::open::Capacity;
 use crate::net::peers::Peers;
 use crate::proto::mesh::directory_server::DirectoryServer;
 use crate::proto::mesh::{Filter, WatchAgentsRequest};
@@ -43,6 +44,11 @@ const KEEP: Duration = Duration::from_hours(1);
 const BUFFERED: usize = 32 << 20;
 /// The port of agents; what is found names its own.
 const PORT: u16 = 2643;
+
+/// How much the catalogue's door may take. A document has 1 MiB at most, a search 64 KiB; readers that share an address wait
+/// for each other as browsers do, with a few connections each.
+const CATALOG: Capacity =
+    Capacity { places: Places { all: 512, each: 64 }, memory: 64 << 20, memory_each: 32 << 20 };
 
 /// Starts it.
 pub(super) async fn start(ground: &mut Ground<'_>) -> Result<(), StartError> {
@@ -94,9 +100,9 @@ pub(super) async fn serve(
     });
     let bound = Bound::to(&config.directory.catalog)?;
     ground.doors.extend(bound.addresses.first().map(|address| ("catalog", *address)));
-    listeners.open(bound, tls.open_server(&[b"h2", b"http/1.1"]), move |request| {
+    listeners.open(bound, ("catalog", CATALOG), tls.open_server(&[b"h2", b"http/1.1"]), move |request| {
         let catalog = catalog.clone();
-        async move { catalog.serve(request.map(Body::new)).await }
+        async move { catalog.serve(request).await }
     });
     ground.tasks.extend(listeners.tasks);
     Ok(())

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use http::Request;
-use hyper::body::Incoming;
+use tonic::body::Body;
 use tower::ServiceExt as _;
 
 use super::{Gate, Ground};
@@ -12,7 +12,15 @@ use crate::app::{StartError, assemble};
 use crate::config::ControllerConfig;
 use crate::identity::TrustDomain;
 use crate::kube::sign::{self, Settings, Signing};
+use crate::net::crowd::Places;
+use crate::net::open::Capacity;
 use crate::tls::Tls;
+
+/// How much it may take. A sidecar asks on a connection of its own, which it gives up with the answer. All pods of a node may
+/// come from the node's address, where the cluster rewrites addresses (masquerading, or a NodePort for another cluster), so one
+/// address has as many places as a node has pods; one that takes them all leaves as many to the others. A request has 2 KiB.
+const DOOR: Capacity =
+    Capacity { places: Places { all: 512, each: 256 }, memory: 32 << 20, memory_each: 16 << 20 };
 
 /// Starts it.
 pub(super) fn start(ground: &mut Ground<'_>) -> Result<(), StartError> {
@@ -30,7 +38,7 @@ pub(super) fn start(ground: &mut Ground<'_>) -> Result<(), StartError> {
     let server = service.server();
     let mut listeners = ground.listeners();
     // Whoever asks shows a token; a certificate is what it has come for.
-    listeners.open(bound, tls.open_server(&[b"h2"]), move |request: Request<Incoming>| {
+    listeners.open(bound, ("identity", DOOR), tls.open_server(&[b"h2"]), move |request: Request<Body>| {
         let answer = server.clone().oneshot(request);
         async move {
             let Ok::<_, Infallible>(response) = answer.await;

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::Request;
-use hyper::body::Incoming;
 use tokio::sync::watch;
+use tonic::body::Body;
 
 use super::{Gate, Ground, services};
 use crate::app::StartError;
@@ -15,6 +15,8 @@ use crate::kube::inject::{
     Configured, InjectConfig, Keeper, Metrics, Published, Reader, Serving, Teller, Templates, Webhook, Wrong,
     tls, watch_dir, watch_roots,
 };
+use crate::net::crowd::Places;
+use crate::net::open::Capacity;
 use crate::task;
 
 /// How a sidecar's configuration is read and checked.
@@ -23,6 +25,11 @@ pub const READER: &dyn Reader = &Sidecars;
 /// Knows the configuration of sidecars.
 #[derive(Debug)]
 struct Sidecars;
+
+/// How much it may take. API servers are few, and each asks on a few connections side by side; behind a NodePort or a tunnel
+/// they are one address. A review of a pod has some 20 KiB, the largest that is read 3 MiB.
+const DOOR: Capacity =
+    Capacity { places: Places { all: 512, each: 64 }, memory: 64 << 20, memory_each: 32 << 20 };
 
 /// Starts it.
 pub(super) fn start(ground: &mut Ground<'_>) -> Result<(), StartError> {
@@ -47,7 +54,7 @@ fn webhook(ground: &mut Ground<'_>) -> Result<(), StartError> {
     let tls =
         tls(certificate).map_err(|error| StartError::Config(format!("TLS cannot be set up: {error}")))?;
     let mut listeners = ground.listeners();
-    listeners.open(bound, tls, move |request: Request<Incoming>| {
+    listeners.open(bound, ("injector", DOOR), tls, move |request: Request<Body>| {
         let webhook = webhook.clone();
         async move { webhook.answer(request).await }
     });

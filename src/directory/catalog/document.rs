@@ -8,9 +8,9 @@ use super::Site;
 use super::entry::{Entry, size};
 use crate::directory::{Agent, Snapshot};
 
-/// The most entries of a part, and the most bytes that they may take.
+/// The most entries of a part, and the most bytes that they may take, as those of a page.
 const ENTRIES_MAX: usize = 500;
-const BYTES_MAX: usize = 1_000_000;
+pub(super) const BYTES_MAX: usize = 1_000_000;
 
 /// Which part of a catalogue, from 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

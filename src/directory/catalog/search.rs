@@ -4,7 +4,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::entry::{Entry, TYPE};
+use super::document::BYTES_MAX;
+use super::entry::{self, Entry, TYPE};
 use super::{Refusal, Site};
 use crate::directory::{Agent, Snapshot};
 use crate::discovery::Words;
@@ -104,14 +105,21 @@ pub(super) fn list(site: &Site, snapshot: &Snapshot, query: &str) -> Result<Valu
         }
     }
     let (size, start) = place(size, token, LIST)?;
-    let mut agents = site.agents(snapshot).skip(start);
-    let entries =
-        agents.by_ref().take(size).map(|agent| entry(site, agent)).collect::<Result<Vec<_>, _>>()?;
+    let mut agents = site.agents(snapshot).skip(start).peekable();
+    let (mut entries, mut left) = (Vec::new(), BYTES_MAX);
+    // A page has one agent at least, whatever its size.
+    while entries.len() < size
+        && let Some(agent) = agents.next_if(|agent| entries.is_empty() || entry::size(agent) <= left)
+    {
+        left = left.saturating_sub(entry::size(agent));
+        entries.push(entry(site, agent)?);
+    }
+    let next = start + entries.len();
     let mut answer = json!({"entries": entries});
-    if agents.next().is_some()
+    if agents.peek().is_some()
         && let Some(members) = answer.as_object_mut()
     {
-        members.insert("pageToken".to_owned(), (start + size).to_string().into());
+        members.insert("pageToken".to_owned(), next.to_string().into());
     }
     Ok(answer)
 }

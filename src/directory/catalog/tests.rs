@@ -205,6 +205,57 @@ async fn who_has_a_document_is_not_sent_it_again() {
 }
 
 #[tokio::test]
+async fn a_document_is_made_once_for_each_snapshot_and_host() {
+    let (snapshots, receiver) = watch::channel(Arc::default());
+    let know = |agents: &[&str]| {
+        let agents = agents.iter().map(|name| agent(name, Some(V1))).collect();
+        snapshots.send_replace(Arc::new(Snapshot { agents, addresses: Vec::new() }));
+    };
+    know(&["currency"]);
+    let complete = watch::channel(Ok(())).1;
+    let catalog =
+        Catalog::new(Known { snapshots: receiver, complete, mesh: "east".into() }, "a2a.cluster.local");
+    let document = async |host: &str, path: &str| {
+        let response = ask(&catalog, &format!("GET {path}"), host, &[], "").await;
+        assert_eq!(response.status(), 200);
+        read(response.into_body(), 64 << 20).await.unwrap()
+    };
+    let (all, travel) = ("a2a.cluster.local", "travel.a2a.cluster.local");
+    let first = document(all, "/.well-known/ard.json").await;
+    let again = document(all, "/.well-known/ai-catalog.json").await;
+    assert!(std::ptr::eq(&*first, &*again), "these are the same bytes");
+    let other = document(travel, "/.well-known/ard.json").await;
+    assert_ne!(first, other);
+    // Somebody asks under ever new names: nothing grows, and who asks again is served again.
+    for number in 0..100 {
+        let host = format!("n{number}.example");
+        assert!(!document(&host, "/.well-known/ard.json").await.is_empty());
+    }
+    let made_anew = document(all, "/.well-known/ard.json").await;
+    assert!(made_anew == first && !std::ptr::eq(&*made_anew, &*first), "it was kept beside a hundred others");
+    know(&["currency", "hotel"]);
+    let changed = document(all, "/.well-known/ard.json").await;
+    assert_eq!(names(&serde_json::from_slice(&changed).unwrap()).len(), 2);
+}
+
+#[tokio::test]
+async fn a_list_of_long_cards_comes_in_pages_of_a_megabyte() {
+    let long = V0_3.replace("Timetables", &"x".repeat(40_000));
+    let catalog = catalog((0..60).map(|number| agent(&format!("a{number:02}"), Some(&long))));
+    let (mut seen, mut token) = (0, "0".to_owned());
+    while !token.is_empty() {
+        let path = format!("/agents?pageSize=1000&pageToken={token}");
+        let response = ask(&catalog, &format!("GET {path}"), "a2a.cluster.local", &[], "").await;
+        let text = text(response).await;
+        assert!(text.len() < 1 << 20, "{}", text.len());
+        let page: Value = serde_json::from_str(&text).unwrap();
+        seen += names(&page).len();
+        token = page["pageToken"].as_str().unwrap_or_default().to_owned();
+    }
+    assert_eq!(seen, 60);
+}
+
+#[tokio::test]
 async fn a_long_catalogue_comes_in_parts_that_a_reader_can_take() {
     let agents = (0..1203).map(|number| agent(&format!("a{number:04}"), Some(V0_3)));
     let catalog = catalog(agents);

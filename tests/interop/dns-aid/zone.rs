@@ -17,7 +17,7 @@ use dragoman::directory::zone::Settings;
 use dragoman::directory::{Agent, Card, Catalog, Endpoint, Known, Snapshot};
 use dragoman::drain::{Drain, drain};
 use dragoman::identity::{Authority, Clock, Material, SpiffeId, State, TrustDomain};
-use dragoman::net::serve::{Accepted, Http};
+use dragoman::net::serve::{Accepted, Callers, Http};
 use dragoman::tls::Tls;
 use dragoman::{net, task};
 use futures_util::FutureExt as _;
@@ -85,7 +85,7 @@ fn catalog(
         }
     };
     let listeners = net::listen(&[address])?.into_iter();
-    let serve = |listener| Http::new(1 << 20).serve(listener, drain.clone(), None, accept.clone());
+    let serve = |listener| Http::new(Callers::Anybody).serve(listener, drain.clone(), None, accept.clone());
     Ok(listeners.map(serve).map(task::spawn).collect())
 }
 

@@ -2,7 +2,7 @@
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use super::*;
@@ -77,19 +77,44 @@ async fn who_breaks_the_rules_is_left() {
     assert_eq!(broken.response_code, ResponseCode::FormErr);
 }
 
+/// A connection from one of this machine's many addresses, on which a question was answered; nothing if it was closed.
+async fn rest(directory: &Directory, from: u8) -> Option<TcpStream> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, from], 0))).unwrap();
+    let mut stream = socket.connect(directory.address).await.unwrap();
+    stream.write_all(&framed(&question(SRV, RecordType::SRV, None))).await.unwrap();
+    let length = timeout(PATIENCE, stream.read_u16()).await.expect("no answer").ok()?;
+    stream.read_exact(&mut vec![0; length.into()]).await.unwrap();
+    Some(stream)
+}
+
 #[tokio::test]
 async fn more_connections_than_there_is_room_for_wait_their_turn() {
     let directory = Directory::start(snapshot(&[("currency", 3)])).await;
     let mut idle = Vec::new();
-    for _ in 0..256 {
-        let mut stream = TcpStream::connect(directory.address).await.unwrap();
-        stream.write_all(&framed(&question(SRV, RecordType::SRV, None))).await.unwrap();
-        answer(&mut stream).await;
-        idle.push(stream);
+    for from in 2..6 {
+        for _ in 0..64 {
+            idle.push(rest(&directory, from).await.unwrap());
+        }
     }
     let question = question(SRV, RecordType::SRV, None);
     let mut next = Box::pin(once(directory.address, &question));
     assert!(timeout(Duration::from_millis(100), &mut next).await.is_err());
     idle.pop();
     assert_eq!(timeout(PATIENCE, next).await.unwrap().answers.len(), 3);
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_every_connection() {
+    let directory = Directory::start(snapshot(&[("currency", 3)])).await;
+    let mut idle = Vec::new();
+    for _ in 0..64 {
+        idle.push(rest(&directory, 2).await.unwrap());
+    }
+    for _ in 0..200 {
+        assert!(rest(&directory, 2).await.is_none(), "it had its share");
+    }
+    assert!(rest(&directory, 3).await.is_some());
+    idle.pop();
+    eventually("its place", || rest(&directory, 2)).await;
 }

@@ -16,11 +16,13 @@ use tokio::time::timeout;
 use tonic::Status;
 
 mod follow;
+mod remit;
 
 pub use follow::{Follow, Told};
 
+use self::remit::Remit;
 use super::Hosts;
-use crate::a2a::{Home, Name};
+use crate::a2a::Name;
 use crate::identity::Pattern;
 use crate::net::channel::{Broken, Channel};
 use crate::net::describe;
@@ -38,6 +40,8 @@ const MOST: usize = 50_000;
 const PAGES_MAX: usize = 500;
 /// The most bytes of one message of a directory.
 const MESSAGE_MAX: usize = 8 << 20;
+/// What the log says where a directory tells of more than it may.
+const NOT_ITS_OWN: &str = "A directory tells of an agent that is not its own";
 
 /// A directory.
 #[derive(Clone)]
@@ -46,6 +50,7 @@ pub struct Directory {
     expected: Pattern,
     hosts: Arc<Hosts>,
     peers: Peers,
+    remit: Remit,
 }
 
 /// Why a directory does not answer.
@@ -78,29 +83,50 @@ pub enum Unlisted {
 }
 
 impl Directory {
-    /// The directory at a URL, whose host `hosts` finds. It must show an identity that `expected` matches.
+    /// The directory of the own mesh, at a URL whose host `hosts` finds. It must show an identity that `expected` matches, and
+    /// is believed about every agent.
     pub fn new(url: Uri, expected: Pattern, hosts: Arc<Hosts>, peers: Peers) -> Self {
-        Self { url, expected, hosts, peers }
+        Self { url, expected, hosts, peers, remit: Remit::default() }
     }
 
-    /// The agents that match, without the text of their cards, by name. Names that are none are left out.
+    /// The directory of another mesh: it is asked for its own agents, and believed about agents of `mesh` alone.
+    #[must_use]
+    pub fn of_mesh(self, mesh: &str) -> Self {
+        Self { remit: Remit::of_mesh(mesh), ..self }
+    }
+
+    /// Whether it may tell of agents of that mesh.
+    pub fn covers(&self, mesh: &str) -> bool {
+        self.remit.covers(mesh)
+    }
+
+    /// The agents that match, without the text of their cards, by name. Names that are none, and those of agents that it may
+    /// not tell of, are left out.
     ///
     /// # Errors
     /// If it cannot be asked, says no, or never ends.
     pub async fn list(&self, filter: &Filter) -> Result<BTreeMap<Name, Agent>, Unlisted> {
         let mut client = self.client().await?;
         let mut agents = BTreeMap::new();
-        let mut page_token = String::new();
+        let filter = self.remit.narrow(filter);
+        let (mut page_token, mut odd) = (String::new(), None);
         for _ in 0..PAGES_MAX {
             let request =
                 ListAgentsRequest { filter: Some(filter.clone()), page_size: 0, page_token, brief: true };
             let answer = self.within(client.list_agents(request)).await?.into_inner();
-            agents
-                .extend(answer.agents.into_iter().filter_map(|agent| Some((full_name(&agent.name)?, agent))));
+            for agent in answer.agents {
+                match self.remit.name_of(&agent) {
+                    Some(name) => drop(agents.insert(name, agent)),
+                    None => drop(odd.get_or_insert(agent.name)),
+                }
+            }
             if agents.len() > MOST {
                 break;
             }
             if answer.next_page_token.is_empty() {
+                if let Some(agent) = odd {
+                    tracing::warn!(directory = %self, agent, "{NOT_ITS_OWN}");
+                }
                 return Ok(agents);
             }
             page_token = answer.next_page_token;
@@ -172,26 +198,5 @@ impl fmt::Display for Directory {
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Directory").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-/// A name that says all three of its labels, as directories write it.
-fn full_name(text: &str) -> Option<Name> {
-    let nowhere = Home { namespace: String::new(), mesh: String::new() };
-    Name::parse(text, &nowhere).ok().filter(|name| name.as_str() == text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_full_name_names_an_agent() {
-        assert!(full_name("currency.travel.east").is_some());
-        for text in
-            ["", "currency", "currency.travel", "Currency.travel.east", "a.b.c.a2a", "a.b.c.d", "a_b.c.d"]
-        {
-            assert_eq!(full_name(text), None, "{text}");
-        }
     }
 }

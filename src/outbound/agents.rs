@@ -48,7 +48,8 @@ pub struct Known {
     pub discovery: Discovery,
     /// The cards that were read.
     pub cards: Cards,
-    /// Who is asked: the own mesh's directory first.
+    /// Who is asked, who is believed first: the directories of other meshes, each about its own agents, and then that of
+    /// the own mesh. What the latter says of another mesh it has heard from that mesh's directory, up to an hour ago.
     pub directories: Vec<Directory>,
 }
 
@@ -127,7 +128,7 @@ impl Agents {
             return told.clone();
         }
         let filter = query.filter();
-        let answers = self.known.directories.iter().map(|directory| directory.list(&filter));
+        let answers = self.directories(query).map(|directory| directory.list(&filter));
         let (mut agents, mut warnings) = (Vec::new(), Vec::new());
         for answer in join_all(answers).await {
             match answer {
@@ -146,6 +147,12 @@ impl Agents {
             asked.insert(query.clone(), told.clone());
         }
         told
+    }
+
+    /// Those who may know what is asked for.
+    fn directories(&self, query: &Query) -> impl Iterator<Item = &Directory> {
+        let covers = |directory: &&Directory| query.mesh.as_ref().is_none_or(|mesh| directory.covers(mesh));
+        self.known.directories.iter().filter(covers)
     }
 
     fn asked(&self) -> std::sync::MutexGuard<'_, HashMap<Query, Told>> {

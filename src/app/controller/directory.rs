@@ -29,8 +29,8 @@ use crate::identity::State;
 use crate::net::budget::Budget;
 use crate::net::http2;
 use crate::net::peers::Peers;
+use crate::proto::mesh::Filter;
 use crate::proto::mesh::directory_server::DirectoryServer;
-use crate::proto::mesh::{Filter, WatchAgentsRequest};
 use crate::telemetry::{self, Direction};
 use crate::tls::Tls;
 use crate::{card, kube, outbound, task};
@@ -226,10 +226,8 @@ fn follow(
     let Some(directory) = &mesh.directory else { return Ok(None) };
     let expected = assemble::pattern(&directory.server)?;
     let hosts = Arc::new(Hosts::new(assemble::nameservers(None), Bounds::default()));
-    let directory = Directory::new(directory.url.clone(), expected, hosts, peers.clone());
-    let filter = Filter { own: true, ..Filter::default() };
-    let request = WatchAgentsRequest { filter: Some(filter), brief: false };
-    let follow = Follow { request, only: Some(mesh.name.clone()), keep: KEEP };
+    let directory = Directory::new(directory.url.clone(), expected, hosts, peers.clone()).of_mesh(&mesh.name);
+    let follow = Follow { filter: Filter::default(), brief: false, keep: KEEP };
     let (told, following) = directory.follow(follow, seed);
     tasks.push(following);
     Ok(Some(told))

@@ -14,9 +14,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
-use super::{Directory, MOST, full_name};
+use super::remit::{Remit, full_name};
+use super::{Directory, MOST, NOT_ITS_OWN};
 use crate::a2a::Name;
-use crate::proto::mesh::{Agent, AgentEvent, WatchAgentsRequest, agent_event};
+use crate::proto::mesh::{Agent, AgentEvent, Filter, WatchAgentsRequest, agent_event};
 use crate::task;
 
 /// How long a directory may take to tell all that there is at first.
@@ -44,10 +45,10 @@ pub struct Told {
 /// What is asked of a directory, and how long its answers are kept when it is away.
 #[derive(Clone, Debug)]
 pub struct Follow {
-    /// The question.
-    pub request: WatchAgentsRequest,
-    /// The only mesh whose agents it may tell of; `None` is any.
-    pub only: Option<String>,
+    /// The agents that are wanted.
+    pub filter: Filter,
+    /// Without the text of the cards.
+    pub brief: bool,
     /// How long it may be away before its agents are forgotten.
     pub keep: Duration,
 }
@@ -59,7 +60,9 @@ type Open = Box<dyn Fn() -> BoxFuture<'static, Result<Events, String>> + Send + 
 struct Follower {
     /// Who is followed, for the log.
     name: String,
-    follow: Follow,
+    remit: Remit,
+    /// How long it may be away before its agents are forgotten.
+    keep: Duration,
     open: Open,
     chance: SmallRng,
     told: watch::Sender<Told>,
@@ -68,24 +71,23 @@ struct Follower {
 impl Directory {
     /// Keeps a copy of what it tells, as long as the handle lives. `seed` decides when it is asked again.
     pub fn follow(&self, follow: Follow, seed: u64) -> (watch::Receiver<Told>, AbortOnDropHandle<()>) {
-        let (directory, request) = (self.clone(), follow.request.clone());
+        let Follow { filter, brief, keep } = follow;
+        let request = WatchAgentsRequest { filter: Some(self.remit.narrow(&filter)), brief };
+        let directory = self.clone();
         let open: Open = Box::new(move || {
             let (directory, request) = (directory.clone(), request.clone());
             async move { directory.watch(request).await.map_err(|error| error.to_string()) }.boxed()
         });
-        start(self.to_string(), follow, open, seed)
+        let (name, remit) = (self.to_string(), self.remit.clone());
+        start(|told| Follower { name, remit, keep, open, chance: SmallRng::seed_from_u64(seed), told })
     }
 }
 
 fn start(
-    name: String,
-    follow: Follow,
-    open: Open,
-    seed: u64,
+    follower: impl FnOnce(watch::Sender<Told>) -> Follower,
 ) -> (watch::Receiver<Told>, AbortOnDropHandle<()>) {
     let (told, receiver) = watch::channel(Told::default());
-    let follower = Follower { name, follow, open, chance: SmallRng::seed_from_u64(seed), told };
-    (receiver, task::spawn(follower.run()))
+    (receiver, task::spawn(follower(told).run()))
 }
 
 impl Follower {
@@ -106,9 +108,9 @@ impl Follower {
                 Ok(Err(reason)) => reason,
                 Err(_) => format!("not everything was told within {BEGIN:?}"),
             };
-            self.trouble(&reason, away.elapsed() >= self.follow.keep);
+            self.trouble(&reason, away.elapsed() >= self.keep);
             // What is kept is forgotten in time, however long the pauses are by then.
-            let left = self.follow.keep.saturating_sub(away.elapsed());
+            let left = self.keep.saturating_sub(away.elapsed());
             let length = pause.mul_f64(self.chance.random_range(0.5..1.0));
             sleep(if left.is_zero() { length } else { length.min(left) }).await;
             pause = (pause * 2).min(longest);
@@ -154,18 +156,11 @@ impl Follower {
 
     /// Takes an agent as it is told; whether anything has changed.
     fn update(&self, told: &mut Told, agent: Agent) -> Result<bool, String> {
-        let of_this_mesh = |name: &Name| self.follow.only.as_ref().is_none_or(|mesh| name.mesh() == mesh);
-        match full_name(&agent.name).filter(of_this_mesh) {
-            Some(name) => told.put(name, agent),
-            None => {
-                tracing::warn!(
-                    directory = self.name,
-                    agent = agent.name,
-                    "A directory tells of an agent that is not its own"
-                );
-                Ok(false)
-            }
-        }
+        let Some(name) = self.remit.name_of(&agent) else {
+            tracing::warn!(directory = self.name, agent = agent.name, "{NOT_ITS_OWN}");
+            return Ok(false);
+        };
+        told.put(name, agent)
     }
 
     fn trouble(&self, reason: &str, forget: bool) {
@@ -250,9 +245,9 @@ mod tests {
             });
             std::future::ready(events).boxed()
         });
-        let only = Some("west".to_owned());
-        let request = WatchAgentsRequest::default();
-        start("west".to_owned(), Follow { request, only, keep: HOUR }, open, 7)
+        let (name, remit) = ("west".to_owned(), Remit::of_mesh("west"));
+        let chance = SmallRng::seed_from_u64(7);
+        start(|told| Follower { name, remit, keep: HOUR, open, chance, told })
     }
 
     fn updated(name: &str, version: &str) -> Result<AgentEvent, Status> {

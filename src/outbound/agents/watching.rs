@@ -27,7 +27,6 @@ use super::{Agents, Known};
 use crate::a2a::Name;
 use crate::discovery::directory::{Follow, Told};
 use crate::drain::Stage;
-use crate::proto::mesh::WatchAgentsRequest;
 use crate::task;
 
 /// How many lines wait for the caller.
@@ -61,9 +60,8 @@ impl HttpBody for Lines {
 impl Agents {
     /// Tells a caller who has a place what it asks for, and what becomes of it.
     pub(super) fn watch(&self, query: Query, place: OwnedSemaphorePermit) -> Response<Body> {
-        let request = WatchAgentsRequest { filter: Some(query.filter()), brief: true };
-        let follow = Follow { request, only: None, keep: KEEP };
-        let copies = (self.seed..).zip(&self.known.directories);
+        let follow = Follow { filter: query.filter(), brief: true, keep: KEEP };
+        let copies = (self.seed..).zip(self.directories(&query));
         let (copies, mut tasks): (Vec<_>, Vec<_>) =
             copies.map(|(seed, directory)| directory.follow(follow.clone(), seed)).unzip();
         let (tx, lines) = mpsc::channel(AHEAD);

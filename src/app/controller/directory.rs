@@ -1,6 +1,6 @@
 //! The role that knows all agents.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub(super) async fn serve(
     let calls = telemetry::Metrics::default();
     calls.register(&mut ground.registry);
 
-    let snapshots = knowledge(ground, found, &peers, &metrics, &calls)?;
+    let snapshots = knowledge(ground, found, complete.clone(), &peers, &metrics, &calls)?;
     let rules = Arc::new(assemble::rules(&config.mesh, &config.directory.policy)?);
     dns(ground, snapshots.clone()).await?;
     let known = Known { snapshots, complete, mesh: config.mesh.name.as_str().into() };
@@ -165,16 +165,18 @@ fn obtained(ground: &mut Ground<'_>, source: &Source) -> Result<watch::Receiver<
 fn knowledge(
     ground: &mut Ground<'_>,
     found: watch::Receiver<Arc<Found>>,
+    complete: watch::Receiver<Result<(), String>>,
     peers: &Peers,
     metrics: &Metrics,
     calls: &telemetry::Metrics,
 ) -> Result<watch::Receiver<Arc<Snapshot>>, StartError> {
     let cards = read_cards(ground, found.clone(), peers, metrics, calls)?;
-    let mut others = Vec::new();
+    let mut others = BTreeMap::new();
     for (seed, mesh) in (ground.seed..).zip(&ground.config.meshes) {
-        others.extend(follow(mesh, peers, seed, &mut ground.tasks)?);
+        let told = follow(mesh, peers, seed, &mut ground.tasks)?;
+        others.extend(told.map(|told| (mesh.name.clone(), told)));
     }
-    let (snapshots, merging) = merge(Sources { found, cards, others }, metrics.clone());
+    let (snapshots, merging) = merge(Sources { found, complete, cards, others }, metrics.clone());
     ground.tasks.push(merging);
     Ok(snapshots)
 }

@@ -27,7 +27,7 @@ fn agent(text: &str, card: Option<&str>) -> (Name, Arc<Agent>) {
 }
 
 fn catalog(agents: impl IntoIterator<Item = (Name, Arc<Agent>)>) -> Catalog {
-    let snapshot = Snapshot { agents: agents.into_iter().collect(), addresses: Vec::new() };
+    let snapshot = Snapshot { agents: agents.into_iter().collect(), complete: true, ..Snapshot::default() };
     catalog_of(snapshot, Ok(()))
 }
 

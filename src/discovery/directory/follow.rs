@@ -36,8 +36,8 @@ pub struct Told {
     pub agents: BTreeMap<Name, Arc<Agent>>,
     /// Why it does not tell any more, or has not begun to; what it told last is kept for a while.
     pub trouble: Option<Arc<str>>,
-    /// Whether it has told all of it at least once.
-    pub once: bool,
+    /// Whether these are all: it has told of all of them, and not longer ago than that is kept.
+    pub complete: bool,
     /// How many bytes of cards there are.
     bytes: usize,
 }
@@ -120,7 +120,7 @@ impl Follower {
     /// Takes what there is at first; it replaces what was known before all at once.
     async fn begin(&self) -> Result<Events, String> {
         let mut events = (self.open)().await?;
-        let mut told = Told { once: true, ..Told::default() };
+        let mut told = Told { complete: true, ..Told::default() };
         loop {
             match next(&mut events).await? {
                 agent_event::Event::Updated(agent) => drop(self.update(&mut told, agent)?),
@@ -170,9 +170,10 @@ impl Follower {
                 tracing::warn!(directory = self.name, reason, "A directory is away");
                 told.trouble = Some(reason.into());
             }
-            let forgotten = forget && !told.agents.is_empty();
+            // Also if there were none: who is away for so long does not say so any more.
+            let forgotten = forget && told.complete;
             if forgotten {
-                (told.agents, told.bytes) = (BTreeMap::new(), 0);
+                (told.agents, told.bytes, told.complete) = (BTreeMap::new(), 0, false);
             }
             news || forgotten
         });
@@ -275,9 +276,9 @@ mod tests {
             tx.send(event).unwrap();
         }
         tokio::task::yield_now().await;
-        assert!(!told.borrow().once, "not before everything was told");
+        assert!(!told.borrow().complete, "not before everything was told");
         tx.send(synced()).unwrap();
-        told.wait_for(|told| told.once).await.unwrap();
+        told.wait_for(|told| told.complete).await.unwrap();
         assert_eq!(names(&told.borrow()), ["a.x.west 1", "b.x.west 1"]);
         for event in [updated("a.x.west", "2"), removed("b.x.west"), updated("not a name", "")] {
             tx.send(event).unwrap();
@@ -293,7 +294,7 @@ mod tests {
         for event in [updated("a.x.west", "1"), updated("b.x.west", "1"), synced()] {
             tx.send(event).unwrap();
         }
-        told.wait_for(|told| told.once).await.unwrap();
+        told.wait_for(|told| told.complete).await.unwrap();
         drop(tx);
         told.wait_for(|told| told.trouble.as_deref() == Some("the stream has ended")).await.unwrap();
         told.wait_for(|told| told.trouble.as_deref() == Some("refused")).await.unwrap();
@@ -306,10 +307,23 @@ mod tests {
         assert_eq!(names(&told.borrow()), ["c.x.west 1"]);
         let left = Instant::now();
         drop(back_tx);
-        told.wait_for(|told| told.agents.is_empty()).await.unwrap();
+        told.wait_for(|told| !told.complete).await.unwrap();
         let kept = left.elapsed();
         assert!(kept >= HOUR && kept < HOUR + Duration::from_secs(2), "{kept:?}");
-        assert!(told.borrow().trouble.is_some());
+        assert!(told.borrow().agents.is_empty() && told.borrow().trouble.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_there_are_no_agents_is_true_for_an_hour_too() {
+        let (tx, rx) = mpsc::unbounded_channel();
+        let (mut told, _following) = follow(vec![Ok(rx)]);
+        tx.send(synced()).unwrap();
+        told.wait_for(|told| told.complete).await.unwrap();
+        drop(tx);
+        told.wait_for(|told| told.trouble.is_some()).await.unwrap();
+        let left = Instant::now();
+        told.wait_for(|told| !told.complete).await.unwrap();
+        assert!(left.elapsed() >= HOUR);
     }
 
     #[tokio::test(start_paused = true)]
@@ -320,7 +334,7 @@ mod tests {
         tx.send(updated("a.x.west", "1")).unwrap();
         again_tx.send(synced()).unwrap();
         let began = Instant::now();
-        told.wait_for(|told| told.once).await.unwrap();
+        told.wait_for(|told| told.complete).await.unwrap();
         assert!(began.elapsed() > BEGIN && told.borrow().agents.is_empty());
     }
 }

@@ -127,7 +127,7 @@ impl Watching {
         let new = troubles.difference(&self.warned);
         news.extend(new.map(|trouble| json!({"warning": &**trouble})));
         self.warned = troubles;
-        if !self.synced && told.iter().all(|told| told.once || told.trouble.is_some()) {
+        if !self.synced && told.iter().all(|told| told.complete || told.trouble.is_some()) {
             self.synced = true;
             news.push(json!({"synced": true}));
         }

@@ -55,7 +55,7 @@ fn snapshot(directory: IpAddr) -> Result<Snapshot, Box<dyn Error>> {
         let card = known.then(|| card(&name, skills));
         agents.insert(name.clone(), Arc::new(Agent { name, endpoints, card, card_error: None }));
     }
-    Ok(Snapshot { agents, addresses: vec![directory] })
+    Ok(Snapshot { agents, addresses: vec![directory], complete: true, ..Snapshot::default() })
 }
 
 fn card(name: &Name, skills: &[&str]) -> Card {

@@ -88,3 +88,24 @@ async fn of_its_own_agents_a_mesh_is_believed_before_whoever_relays_them() {
     assert!(list(&planner, "?mesh=east").await.1.is_empty());
     assert!(list(&planner, "?mesh=west&namespace=bank").await.1[0].contains("the directory at"));
 }
+
+#[tokio::test]
+async fn an_agent_of_a_mesh_that_has_told_nothing_is_not_said_to_be_missing() {
+    let east = Mesh::new();
+    east.issue("directory");
+    let away = json!({"name": "west", "trustDomain": "west.example", "directory": "https://127.0.0.1:9"});
+    let own = Directory::start(&east, json!({"meshes": [away]})).await;
+    let mesh = |name: &str| json!({"name": name, "trustDomain": format!("{name}.example")});
+    let planner = json!({
+        "discovery": {"directory": {"nameservers": [own.address("dns").to_string()]}},
+        "meshes": [mesh("west"), mesh("north")],
+    });
+    let planner = east.sidecar("planner", planner).await;
+    let params = r#"{"message":{"messageId":"m","role":"ROLE_USER","parts":[{"text":"x"}]}}"#;
+    let reason =
+        async |mesh: &str| planner.call(&format!("ledger.bank.{mesh}"), "SendMessage", params).await.reason();
+    // It knows what it can know.
+    own.find(&east.agent("currency"), at("10.0.0.1:2643"));
+    eventually("a denial", || async { (reason("north").await == "AGENT_NOT_FOUND").then_some(()) }).await;
+    assert_eq!(reason("west").await, "AGENT_UNREACHABLE");
+}

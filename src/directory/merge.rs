@@ -117,13 +117,11 @@ fn own(name: &Name, endpoints: &[Endpoint], reading: &Reading, before: &Snapshot
     })
 }
 
-/// A directory that has just begun anew may not have read all cards yet: the last one is kept here too.
-fn theirs(mut agent: Agent, before: &Snapshot) -> Arc<Agent> {
-    let Some(known) = before.agents.get(&agent.name) else { return Arc::new(agent) };
-    if agent.card.is_none() {
-        agent.card.clone_from(&known.card);
+fn theirs(agent: Agent, before: &Snapshot) -> Arc<Agent> {
+    match before.agents.get(&agent.name) {
+        Some(known) if **known == agent => Arc::clone(known),
+        _ => Arc::new(agent),
     }
-    if **known == agent { Arc::clone(known) } else { Arc::new(agent) }
 }
 
 #[cfg(test)]

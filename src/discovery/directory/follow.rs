@@ -1,7 +1,6 @@
 //! A live copy of what a directory tells: kept up to date by its stream, and kept for a while when it is away.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 use super::remit::{Remit, full_name};
-use super::{Directory, MOST, NOT_ITS_OWN};
+use super::{BRIEF_MAX, Directory, MOST, NOT_ITS_OWN, WHOLE_MAX, weight};
 use crate::a2a::Name;
 use crate::proto::mesh::{Agent, AgentEvent, Filter, WatchAgentsRequest, agent_event};
 use crate::task;
@@ -24,21 +23,22 @@ use crate::task;
 const BEGIN: Duration = Duration::from_secs(30);
 /// The first pause before a directory is asked again, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// The most bytes of cards that are kept of one directory.
-const BYTES_MAX: usize = 256 << 20;
 /// A stream that has lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(60);
+
+/// Agents by name.
+type Agents = BTreeMap<Name, Arc<Agent>>;
 
 /// What is known of a directory's agents.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     /// By name.
-    pub agents: BTreeMap<Name, Arc<Agent>>,
+    pub agents: Agents,
     /// Why it does not tell any more, or has not begun to; what it told last is kept for a while.
     pub trouble: Option<Arc<str>>,
     /// Whether these are all: it has told of all of them, and not longer ago than that is kept.
     pub complete: bool,
-    /// How many bytes of cards there are.
+    /// How much memory they take.
     bytes: usize,
 }
 
@@ -63,6 +63,8 @@ struct Follower {
     remit: Remit,
     /// How long it may be away before its agents are forgotten.
     keep: Duration,
+    /// How many bytes of it are kept.
+    most: usize,
     open: Open,
     chance: SmallRng,
     told: watch::Sender<Told>,
@@ -79,7 +81,9 @@ impl Directory {
             async move { directory.watch(request).await.map_err(|error| error.to_string()) }.boxed()
         });
         let (name, remit) = (self.to_string(), self.remit.clone());
-        start(|told| Follower { name, remit, keep, open, chance: SmallRng::seed_from_u64(seed), told })
+        let most = if brief { BRIEF_MAX } else { WHOLE_MAX };
+        let chance = SmallRng::seed_from_u64(seed);
+        start(|told| Follower { name, remit, keep, most, open, chance, told })
     }
 }
 
@@ -121,9 +125,10 @@ impl Follower {
     async fn begin(&self) -> Result<Events, String> {
         let mut events = (self.open)().await?;
         let mut told = Told { complete: true, ..Told::default() };
+        let before = self.told.borrow().agents.clone();
         loop {
             match next(&mut events).await? {
-                agent_event::Event::Updated(agent) => drop(self.update(&mut told, agent)?),
+                agent_event::Event::Updated(agent) => drop(self.update(&mut told, agent, &before)?),
                 agent_event::Event::Removed(name) => drop(told.remove(&name)),
                 agent_event::Event::Synced(_) => break,
             }
@@ -141,10 +146,12 @@ impl Follower {
             };
             let mut refused = None;
             self.told.send_if_modified(|told| match event {
-                agent_event::Event::Updated(agent) => self.update(told, agent).unwrap_or_else(|reason| {
-                    refused = Some(reason);
-                    false
-                }),
+                agent_event::Event::Updated(agent) => {
+                    self.update(told, agent, &BTreeMap::new()).unwrap_or_else(|reason| {
+                        refused = Some(reason);
+                        false
+                    })
+                }
                 agent_event::Event::Removed(name) => told.remove(&name),
                 agent_event::Event::Synced(_) => false,
             });
@@ -154,13 +161,19 @@ impl Follower {
         }
     }
 
-    /// Takes an agent as it is told; whether anything has changed.
-    fn update(&self, told: &mut Told, agent: Agent) -> Result<bool, String> {
-        let Some(name) = self.remit.name_of(&agent) else {
-            tracing::warn!(directory = self.name, agent = agent.name, "{NOT_ITS_OWN}");
-            return Ok(false);
+    /// Takes an agent as it is told; whether anything has changed. `before` is what was known before all was told anew. The
+    /// error is a reason to follow no further; everything is as it was then.
+    fn update(&self, told: &mut Told, agent: Agent, before: &Agents) -> Result<bool, String> {
+        let (name, agent) = match self.remit.admit(agent) {
+            Ok(admitted) => admitted,
+            Err(agent) => {
+                tracing::warn!(directory = self.name, agent, "{NOT_ITS_OWN}");
+                return Ok(false);
+            }
         };
-        told.put(name, agent)
+        let known = told.agents.get(&name).or_else(|| before.get(&name));
+        let agent = with_card(agent, known);
+        told.put(name, agent, self.most).map_err(|reason| format!("{} tells {reason}", self.name))
     }
 
     fn trouble(&self, reason: &str, forget: bool) {
@@ -181,31 +194,40 @@ impl Follower {
 }
 
 impl Told {
-    /// Puts an agent in its place; whether anything has changed. The error is a reason to follow no further.
-    fn put(&mut self, name: Name, agent: Agent) -> Result<bool, String> {
-        let count = self.agents.len();
-        let before = match self.agents.entry(name) {
-            Entry::Vacant(_) if count >= MOST => return Err(format!("more than {MOST} agents")),
-            Entry::Occupied(place) if **place.get() == agent => return Ok(false),
-            Entry::Vacant(place) => {
-                self.bytes += agent.card.len();
-                place.insert(Arc::new(agent));
-                0
-            }
-            Entry::Occupied(mut place) => {
-                self.bytes += agent.card.len();
-                place.insert(Arc::new(agent)).card.len()
-            }
-        };
-        self.bytes -= before;
-        if self.bytes > BYTES_MAX { Err(format!("more than {BYTES_MAX} bytes of cards")) } else { Ok(true) }
+    /// Puts an agent in its place, if there is room for `most` bytes; whether anything has changed.
+    fn put(&mut self, name: Name, agent: Agent, most: usize) -> Result<bool, String> {
+        let known = self.agents.get(&name);
+        if known.is_some_and(|known| **known == agent) {
+            return Ok(false);
+        }
+        if known.is_none() && self.agents.len() >= MOST {
+            return Err(format!("of more than {MOST} agents"));
+        }
+        let bytes = self.bytes - known.map_or(0, |known| weight(known)) + weight(&agent);
+        if bytes > most {
+            return Err(format!("more than {} MiB", most >> 20));
+        }
+        self.bytes = bytes;
+        self.agents.insert(name, Arc::new(agent));
+        Ok(true)
     }
 
     /// Whether there was such an agent.
     fn remove(&mut self, name: &str) -> bool {
         let removed = full_name(name).and_then(|name| self.agents.remove(&name));
-        self.bytes -= removed.as_ref().map_or(0, |agent| agent.card.len());
+        self.bytes -= removed.as_ref().map_or(0, |agent| weight(agent));
         removed.is_some()
+    }
+}
+
+/// An agent with its card. A directory that has just begun anew may not have read all cards yet: the last one is kept.
+fn with_card(agent: Agent, known: Option<&Arc<Agent>>) -> Agent {
+    match known {
+        Some(known) if agent.card.is_empty() && agent.card_read.is_none() => {
+            let Agent { name, endpoints, card_error, .. } = agent;
+            Agent { name, endpoints, card_error, ..Agent::clone(known) }
+        }
+        _ => agent,
     }
 }
 
@@ -230,8 +252,11 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::proto::mesh::Skill;
 
     const HOUR: Duration = Duration::from_secs(3600);
+    /// How many bytes are kept in tests.
+    const MANY: usize = 1 << 20;
 
     /// What the test tells in the directory's name.
     type Script = Result<mpsc::UnboundedReceiver<Result<AgentEvent, Status>>, String>;
@@ -248,11 +273,13 @@ mod tests {
         });
         let (name, remit) = ("west".to_owned(), Remit::of_mesh("west"));
         let chance = SmallRng::seed_from_u64(7);
-        start(|told| Follower { name, remit, keep: HOUR, open, chance, told })
+        start(|told| Follower { name, remit, keep: HOUR, most: MANY, open, chance, told })
     }
 
     fn updated(name: &str, version: &str) -> Result<AgentEvent, Status> {
-        let agent = Agent { name: name.into(), version: version.into(), ..Agent::default() };
+        let (name, version, card_read) =
+            (name.into(), version.into(), Some(prost_types::Timestamp::default()));
+        let agent = Agent { name, version, card_read, ..Agent::default() };
         Ok(AgentEvent { event: Some(agent_event::Event::Updated(agent)) })
     }
 
@@ -336,5 +363,63 @@ mod tests {
         let began = Instant::now();
         told.wait_for(|told| told.complete).await.unwrap();
         assert!(began.elapsed() > BEGIN && told.borrow().agents.is_empty());
+    }
+    /// An agent of so many bytes: of a card, or in skills that say nothing.
+    fn heavy(name: &str, card: usize, skills: usize) -> Result<AgentEvent, Status> {
+        let skills = vec![Skill::default(); skills];
+        let card_read = (card > 0).then(prost_types::Timestamp::default);
+        let agent =
+            Agent { name: name.into(), card: vec![b'x'; card].into(), card_read, skills, ..Agent::default() };
+        Ok(AgentEvent { event: Some(agent_event::Event::Updated(agent)) })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_much_is_refused_by_name_and_changes_nothing() {
+        let (tx, rx) = mpsc::unbounded_channel();
+        let (again_tx, again) = mpsc::unbounded_channel();
+        let (mut told, _following) = follow(vec![Ok(rx), Ok(again)]);
+        let refused = |told: &Told| told.trouble.as_deref() == Some("west tells more than 1 MiB");
+        for event in [heavy("a.x.west", MANY / 2, 0), heavy("b.x.west", MANY / 4, 0), synced()] {
+            tx.send(event).unwrap();
+        }
+        told.wait_for(|told| told.complete).await.unwrap();
+        // Nothing of an agent is free, whatever two bytes of a message say.
+        for (event, fits) in [
+            (heavy("b.x.west", MANY / 3, 0), true),
+            (heavy("b.x.west", 1, 0), true),
+            (heavy("b.x.west", 1, MANY / 2 / size_of::<Skill>()), false),
+        ] {
+            tx.send(event).unwrap();
+            told.changed().await.unwrap();
+            assert_eq!(refused(&told.borrow_and_update()), !fits);
+        }
+        let cards = |told: &Told| told.agents.values().map(|agent| agent.card.len()).collect::<Vec<_>>();
+        assert_eq!(cards(&told.borrow()), [MANY / 2, 1], "as it was");
+        // It begins anew, and goes too far before it is done.
+        again_tx.send(heavy("c.x.west", MANY / 2, 0)).unwrap();
+        again_tx.send(heavy("d.x.west", MANY, 0)).unwrap();
+        sleep(BEGIN).await;
+        assert_eq!(cards(&told.borrow()), [MANY / 2, 1], "still");
+        assert!(told.borrow().complete);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_card_that_was_told_once_is_kept_and_counted() {
+        let (tx, rx) = mpsc::unbounded_channel();
+        let (back_tx, back) = mpsc::unbounded_channel();
+        let (mut told, _following) = follow(vec![Ok(rx), Ok(back)]);
+        for event in [heavy("a.x.west", MANY / 2, 0), heavy("a.x.west", 0, 0), synced()] {
+            tx.send(event).unwrap();
+        }
+        let card = |told: &Told| told.agents.values().next().map(|agent| agent.card.len());
+        told.wait_for(|told| card(told) == Some(MANY / 2)).await.unwrap();
+        // It has begun anew, and has not read the card again yet.
+        drop(tx);
+        told.wait_for(|told| told.trouble.is_some()).await.unwrap();
+        for event in [heavy("a.x.west", 0, 0), synced(), heavy("b.x.west", MANY / 2, 0)] {
+            back_tx.send(event).unwrap();
+        }
+        told.wait_for(|told| told.trouble.as_deref() == Some("west tells more than 1 MiB")).await.unwrap();
+        assert_eq!((card(&told.borrow()), told.borrow().agents.len()), (Some(MANY / 2), 1));
     }
 }

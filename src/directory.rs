@@ -117,7 +117,10 @@ impl Known {
     /// # Errors
     /// If it is not all there is; with the reason.
     pub fn now(&self) -> Result<Arc<Snapshot>, String> {
-        self.complete.borrow().clone().map(|()| Arc::clone(&self.snapshots.borrow()))
+        self.complete.borrow().clone()?;
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        // The snapshot comes a moment after what it is made of.
+        if snapshot.complete { Ok(snapshot) } else { Err("the agents are not put together yet".to_owned()) }
     }
 }
 
@@ -128,4 +131,9 @@ pub struct Snapshot {
     pub agents: BTreeMap<Name, Arc<Agent>>,
     /// The addresses of the Service in front of the directory.
     pub addresses: Vec<IpAddr>,
+    /// Whether these are all agents of the own mesh. Until then no other can be denied.
+    pub complete: bool,
+    /// The other meshes whose directories are asked, and whether these are all agents of each: whether its directory has told
+    /// of all of them, not longer ago than that is kept.
+    pub others: BTreeMap<String, bool>,
 }

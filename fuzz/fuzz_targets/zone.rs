@@ -20,7 +20,8 @@ static ZONE: LazyLock<Zone> = LazyLock::new(|| {
     };
     let agents: BTreeMap<_, _> = ["a", "b.bank", "a.travel.west"].into_iter().map(agent).collect();
     let settings = Settings::new("a2a.local", "east", "east.example").expect("a zone");
-    Zone::new(&Snapshot { agents, addresses: vec![[10, 96, 0, 53].into()] }, settings, 1)
+    let addresses = vec![[10, 96, 0, 53].into()];
+    Zone::new(&Snapshot { agents, addresses, complete: true, ..Snapshot::default() }, settings, 1)
 });
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -303,7 +303,7 @@ fn nameserver(server: &HostPort) -> (String, u16) {
     (server.host.clone(), server.port.unwrap_or(DNS_PORT))
 }
 
-/// Who lists agents: the own mesh's directory first, then those of others.
+/// Who lists agents: the directories of other meshes, each its own, and then that of the own mesh.
 fn directories(config: &Config, peers: &Peers) -> Result<Vec<Directory>, StartError> {
     let own = config.discovery.directory.as_ref();
     let server = own.map_or(config::CONTROLLER, |directory| &directory.server);
@@ -321,9 +321,10 @@ fn directories(config: &Config, peers: &Peers) -> Result<Vec<Directory>, StartEr
     let own = own.map(|url| directory(url, &config.mesh.trust_domain, None));
     let others = config.meshes.iter().filter_map(|mesh| {
         let url = mesh.directory.as_ref()?;
-        Some(directory(url, &mesh.trust_domain, mesh.nameservers.as_deref()))
+        let directory = directory(url, &mesh.trust_domain, mesh.nameservers.as_deref());
+        Some(directory.map(|directory| directory.of_mesh(&mesh.name)))
     });
-    own.into_iter().chain(others).collect()
+    others.chain(own).collect()
 }
 
 /// The trust domain that a configuration names.

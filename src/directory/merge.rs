@@ -24,43 +24,52 @@ const GATHER: Duration = Duration::from_millis(100);
 pub struct Sources {
     /// The agents of the own mesh.
     pub found: watch::Receiver<Arc<Found>>,
+    /// Whether those are all; else what is missing. It is said after the last of them was found.
+    pub complete: watch::Receiver<Result<(), String>>,
     /// Their cards.
     pub cards: watch::Receiver<Cards>,
-    /// What the directories of other meshes tell, each of its own mesh.
-    pub others: Vec<watch::Receiver<Told>>,
+    /// What the directories of other meshes tell, each of its own mesh, by its name.
+    pub others: BTreeMap<String, watch::Receiver<Told>>,
 }
 
 /// Puts the sources together, again whenever one of them changes, as long as the handle lives.
-pub fn merge(sources: Sources, metrics: Metrics) -> (watch::Receiver<Arc<Snapshot>>, AbortOnDropHandle<()>) {
-    let (snapshots, receiver) = watch::channel(Arc::default());
+pub fn merge(
+    mut sources: Sources,
+    metrics: Metrics,
+) -> (watch::Receiver<Arc<Snapshot>>, AbortOnDropHandle<()>) {
+    let first = sources.snapshot(&Snapshot::default());
+    metrics.snapshot(&first);
+    let (snapshots, receiver) = watch::channel(Arc::new(first));
     (receiver, task::spawn(run(sources, metrics, snapshots)))
 }
 
 async fn run(mut sources: Sources, metrics: Metrics, snapshots: watch::Sender<Arc<Snapshot>>) {
     loop {
+        sources.change().await;
+        sleep(GATHER).await;
         let before = Arc::clone(&snapshots.borrow());
         let now = sources.snapshot(&before);
         if now != *before {
             metrics.snapshot(&now);
             snapshots.send_replace(Arc::new(now));
         }
-        sources.change().await;
-        sleep(GATHER).await;
     }
 }
 
 impl Sources {
     /// Waits until one of them has changed.
     async fn change(&mut self) {
-        let Self { found, cards, others } = self;
-        let mut changes = vec![changed(found), changed(cards)];
-        changes.extend(others.iter_mut().map(changed));
+        let Self { found, complete, cards, others } = self;
+        let mut changes = vec![changed(found), changed(complete), changed(cards)];
+        changes.extend(others.values_mut().map(changed));
         select_all(changes).await;
     }
 
     /// What they say now. What is as it was `before` is shared with it.
     fn snapshot(&mut self, before: &Snapshot) -> Snapshot {
         let mut agents = BTreeMap::new();
+        // Before what is found: whatever is there then is in it.
+        let complete = self.complete.borrow_and_update().is_ok();
         let found = self.found.borrow_and_update();
         let cards = self.cards.borrow_and_update();
         let unread = Reading::default();
@@ -68,15 +77,18 @@ impl Sources {
             let reading = cards.get(name).unwrap_or(&unread);
             agents.insert(name.clone(), own(name, endpoints, reading, before));
         }
-        for other in &mut self.others {
-            for (name, told) in &other.borrow_and_update().agents {
+        let mut others = BTreeMap::new();
+        for (mesh, other) in &mut self.others {
+            let other = other.borrow_and_update();
+            others.insert(mesh.clone(), other.complete);
+            for (name, told) in &other.agents {
                 // The own mesh is known best here.
                 agents
                     .entry(name.clone())
                     .or_insert_with(|| theirs(message::read(name.clone(), told), before));
             }
         }
-        Snapshot { agents, addresses: found.addresses.clone() }
+        Snapshot { agents, addresses: found.addresses.clone(), complete, others }
     }
 }
 
@@ -105,13 +117,11 @@ fn own(name: &Name, endpoints: &[Endpoint], reading: &Reading, before: &Snapshot
     })
 }
 
-/// A directory that has just begun anew may not have read all cards yet: the last one is kept here too.
-fn theirs(mut agent: Agent, before: &Snapshot) -> Arc<Agent> {
-    let Some(known) = before.agents.get(&agent.name) else { return Arc::new(agent) };
-    if agent.card.is_none() {
-        agent.card.clone_from(&known.card);
+fn theirs(agent: Agent, before: &Snapshot) -> Arc<Agent> {
+    match before.agents.get(&agent.name) {
+        Some(known) if **known == agent => Arc::clone(known),
+        _ => Arc::new(agent),
     }
-    if **known == agent { Arc::clone(known) } else { Arc::new(agent) }
 }
 
 #[cfg(test)]
@@ -140,9 +150,10 @@ mod tests {
             addresses: vec!["10.9.9.9".parse().unwrap()],
         }));
         let (cards_tx, cards) = watch::channel(Cards::new());
+        let (_complete, complete) = watch::channel(Ok(()));
         let (west_tx, west) = watch::channel(Told::default());
-        let (mut snapshots, _merging) =
-            merge(Sources { found, cards, others: vec![west] }, Metrics::default());
+        let others = BTreeMap::from([("west".to_owned(), west)]);
+        let (mut snapshots, _merging) = merge(Sources { found, complete, cards, others }, Metrics::default());
         let names = |snapshot: &Snapshot| snapshot.agents.keys().map(Name::to_string).collect::<Vec<_>>();
         let first =
             snapshots.wait_for(|now| names(now) == ["a.travel.east", "b.travel.east"]).await.unwrap().clone();
@@ -170,5 +181,28 @@ mod tests {
         drop((found_tx, cards_tx));
         west_tx.send_modify(|west| west.agents.clear());
         snapshots.wait_for(|now| names(now) == ["a.travel.east"]).await.unwrap();
+    }
+    #[tokio::test(start_paused = true)]
+    async fn it_is_said_of_each_mesh_whether_all_of_its_agents_are_known() {
+        let (found_tx, found) = watch::channel(Arc::default());
+        let (complete_tx, complete) = watch::channel(Err("not yet".to_owned()));
+        let (west_tx, west) = watch::channel(Told::default());
+        let (_cards, cards) = watch::channel(Cards::new());
+        let others = BTreeMap::from([("west".to_owned(), west)]);
+        let (mut snapshots, _merging) = merge(Sources { found, complete, cards, others }, Metrics::default());
+        let west_has = |told| BTreeMap::from([("west".to_owned(), told)]);
+        let first = Arc::clone(&snapshots.borrow_and_update());
+        assert_eq!((first.complete, &first.others), (false, &west_has(false)), "from the beginning");
+        west_tx.send_modify(|west| west.complete = true);
+        snapshots.changed().await.unwrap();
+        let second = Arc::clone(&snapshots.borrow_and_update());
+        assert_eq!((second.complete, &second.others), (false, &west_has(true)));
+        found_tx.send_modify(|found| drop(Arc::make_mut(found).agents.insert(name("a"), vec![])));
+        drop(complete_tx.send_replace(Ok(())));
+        snapshots.changed().await.unwrap();
+        let third = Arc::clone(&snapshots.borrow_and_update());
+        assert_eq!((third.complete, third.agents.len()), (true, 1));
+        west_tx.send_modify(|west| west.complete = false);
+        snapshots.wait_for(|now| now.others == west_has(false)).await.unwrap();
     }
 }

@@ -73,9 +73,8 @@ struct Guests {
 }
 
 impl Dns {
-    /// Makes the first zone and answers from then on, until the house ends or the tasks are dropped. A snapshot that knows
-    /// neither an agent nor the directory's own addresses is of the time before the cluster was read: the answer is SERVFAIL,
-    /// so that nobody takes it for the truth.
+    /// Makes the first zone and answers from then on, until the house ends or the tasks are dropped. What a snapshot does not
+    /// know yet is answered with SERVFAIL, so that nobody takes it for the truth.
     ///
     /// # Errors
     /// If the process is ending.

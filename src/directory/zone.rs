@@ -17,6 +17,7 @@
 //! service's.
 
 mod agent;
+mod gaps;
 mod message;
 mod namespace;
 mod node;
@@ -36,6 +37,7 @@ use hickory_server::proto::rr::{
 use rand::rngs::SmallRng;
 
 use self::agent::Entry;
+use self::gaps::Gaps;
 pub use self::message::{Reply, Transport, respond};
 use self::namespace::{Listing, Namespace};
 use self::records::{below, name_cost};
@@ -70,6 +72,7 @@ pub struct Zone {
     settings: Settings,
     serial: u32,
     addresses: Vec<IpAddr>,
+    gaps: Gaps,
     namespaces: HashMap<Box<str>, Namespace>,
     meshes: HashMap<Box<str>, Mesh>,
     /// The own namespaces that fit into an answer, sorted.
@@ -148,17 +151,15 @@ impl Zone {
             namespaces.insert(namespace.into(), Namespace::new(domain, agents));
         }
         let addresses = snapshot.addresses.clone();
-        Self { settings, serial, addresses, namespaces, meshes, domains, everybody }
+        let gaps = Gaps::of(snapshot);
+        Self { settings, serial, addresses, gaps, namespaces, meshes, domains, everybody }
     }
 
     /// Answers a question of the class IN. `chance` decides which addresses are told, and in which order. The records are
-    /// called as they were asked for, letter for letter.
+    /// called as they were asked for, letter for letter. What is not known cannot be denied: SERVFAIL.
     pub fn answer(&self, name: &Domain, kind: RecordType, chance: &mut SmallRng) -> Answer {
         if !self.settings.origin.zone_of(name) || matches!(kind, RecordType::AXFR | RecordType::IXFR) {
             return Answer { code: ResponseCode::Refused, ..Answer::default() };
-        }
-        if self.knows_nothing() {
-            return Answer { code: ResponseCode::ServFail, ..Answer::default() };
         }
         let labels = self.labels(name);
         let labels: Option<Vec<&str>> =
@@ -178,6 +179,9 @@ impl Zone {
             answer.answers.extend(found.data.into_iter().map(record));
             answer.additionals.extend(found.additionals);
         }
+        if answer.answers.is_empty() && labels.is_some_and(|labels| self.gaps.may_hide(&labels)) {
+            return Answer { code: ResponseCode::ServFail, ..Answer::default() };
+        }
         if !exists {
             answer.code = ResponseCode::NXDomain;
         }
@@ -186,12 +190,6 @@ impl Zone {
             answer.authorities.push(authority);
         }
         answer
-    }
-
-    /// Whether the snapshot was of the time before the cluster was read: afterwards the directory knows at least its own
-    /// Service. Until then nothing can be denied.
-    fn knows_nothing(&self) -> bool {
-        self.addresses.is_empty() && self.namespaces.is_empty() && self.meshes.is_empty()
     }
 
     /// The labels of a name below the zone, in lower case, the last one first. None if no name of the zone looks like that.

@@ -3,30 +3,33 @@
 //! Who asks over mutual TLS is told what the directory's policy lets it see. DNS finds the directory, and its identity
 //! proves it.
 
-use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use http::Uri;
+use prost::Message as _;
 use tokio::time::timeout;
 use tonic::Status;
 
 mod follow;
+mod list;
+mod remit;
 
 pub use follow::{Follow, Told};
+pub use list::Listed;
 
+use self::remit::Remit;
 use super::Hosts;
-use crate::a2a::{Home, Name};
 use crate::identity::Pattern;
 use crate::net::channel::{Broken, Channel};
 use crate::net::describe;
 use crate::net::peers::Peers;
 use crate::proto::mesh::directory_client::DirectoryClient;
-use crate::proto::mesh::{Agent, AgentEvent, Filter, ListAgentsRequest, WatchAgentsRequest};
+use crate::proto::mesh::{Agent, AgentEvent, Endpoint, Filter, ListAgentsRequest, Skill, WatchAgentsRequest};
 
 /// The port of a directory whose URL names none.
 const PORT: u16 = 2646;
@@ -36,8 +39,17 @@ const ANSWER: Duration = Duration::from_secs(5);
 const MOST: usize = 50_000;
 /// The most pages of a list.
 const PAGES_MAX: usize = 500;
-/// The most bytes of one message of a directory.
-const MESSAGE_MAX: usize = 8 << 20;
+/// The most bytes of one message of a directory: a page is full with 2 MiB, and the agent that fills it has a card of 256 KiB
+/// at most, which says its skills a second time.
+const MESSAGE_MAX: usize = 4 << 20;
+/// The most that is kept of one directory without the texts of cards, in bytes of memory: more than 10 000 agents with some
+/// skills. Sidecars ask so, and theirs are pods of 256 MiB in which a list is there again as rows and as JSON.
+const BRIEF_MAX: usize = 32 << 20;
+/// The same with the texts: 10 000 agents with 6 KiB each. Controllers ask so, which have 512 MiB for all meshes, keep the
+/// strings a second time in what they tell, and have all of a mesh twice when its directory begins anew.
+const WHOLE_MAX: usize = 64 << 20;
+/// What the log says where a directory tells of more than it may.
+const NOT_ITS_OWN: &str = "A directory tells of an agent that is not its own";
 
 /// A directory.
 #[derive(Clone)]
@@ -46,6 +58,7 @@ pub struct Directory {
     expected: Pattern,
     hosts: Arc<Hosts>,
     peers: Peers,
+    remit: Remit,
 }
 
 /// Why a directory does not answer.
@@ -67,6 +80,12 @@ pub enum Unlisted {
         /// Who was asked.
         directory: String,
     },
+    /// It tells of more than there is room for.
+    #[error("{directory} tells more than {} MiB: ask for one namespace", BRIEF_MAX >> 20)]
+    TooMuch {
+        /// Who was asked.
+        directory: String,
+    },
     /// It cannot be reached.
     #[error("{directory}: {reason}")]
     Unreachable {
@@ -78,34 +97,40 @@ pub enum Unlisted {
 }
 
 impl Directory {
-    /// The directory at a URL, whose host `hosts` finds. It must show an identity that `expected` matches.
+    /// The directory of the own mesh, at a URL whose host `hosts` finds. It must show an identity that `expected` matches, and
+    /// is believed about every agent.
     pub fn new(url: Uri, expected: Pattern, hosts: Arc<Hosts>, peers: Peers) -> Self {
-        Self { url, expected, hosts, peers }
+        Self { url, expected, hosts, peers, remit: Remit::default() }
     }
 
-    /// The agents that match, without the text of their cards, by name. Names that are none are left out.
+    /// The directory of another mesh: it is asked for its own agents, and believed about agents of `mesh` alone.
+    #[must_use]
+    pub fn of_mesh(self, mesh: &str) -> Self {
+        Self { remit: Remit::of_mesh(mesh), ..self }
+    }
+
+    /// Whether it may tell of agents of that mesh.
+    pub fn covers(&self, mesh: &str) -> bool {
+        self.remit.covers(mesh)
+    }
+
+    /// The agents that match, without the text of their cards, by name. Names that are none, and those of agents that it may
+    /// not tell of, are left out.
     ///
     /// # Errors
-    /// If it cannot be asked, says no, or never ends.
-    pub async fn list(&self, filter: &Filter) -> Result<BTreeMap<Name, Agent>, Unlisted> {
-        let mut client = self.client().await?;
-        let mut agents = BTreeMap::new();
-        let mut page_token = String::new();
-        for _ in 0..PAGES_MAX {
+    /// If it cannot be asked, says no, tells too much, or never ends.
+    pub async fn list(&self, filter: &Filter) -> Result<Listed, Unlisted> {
+        let (client, filter) = (self.client().await?, self.remit.narrow(filter));
+        let pages = stream::try_unfold((client, String::new()), |(mut client, page_token)| {
             let request =
                 ListAgentsRequest { filter: Some(filter.clone()), page_size: 0, page_token, brief: true };
-            let answer = self.within(client.list_agents(request)).await?.into_inner();
-            agents
-                .extend(answer.agents.into_iter().filter_map(|agent| Some((full_name(&agent.name)?, agent))));
-            if agents.len() > MOST {
-                break;
+            async move {
+                let page = self.within(client.list_agents(request)).await?.into_inner();
+                let next = page.next_page_token.clone();
+                Ok(Some((page, (client, next))))
             }
-            if answer.next_page_token.is_empty() {
-                return Ok(agents);
-            }
-            page_token = answer.next_page_token;
-        }
-        Err(Unlisted::TooMany { directory: self.to_string() })
+        });
+        list::gather(self.to_string(), &self.remit, pages.take(PAGES_MAX)).await
     }
 
     /// What there is at first, and every change.
@@ -175,23 +200,12 @@ impl fmt::Debug for Directory {
     }
 }
 
-/// A name that says all three of its labels, as directories write it.
-fn full_name(text: &str) -> Option<Name> {
-    let nowhere = Home { namespace: String::new(), mesh: String::new() };
-    Name::parse(text, &nowhere).ok().filter(|name| name.as_str() == text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_full_name_names_an_agent() {
-        assert!(full_name("currency.travel.east").is_some());
-        for text in
-            ["", "currency", "currency.travel", "Currency.travel.east", "a.b.c.a2a", "a.b.c.d", "a_b.c.d"]
-        {
-            assert_eq!(full_name(text), None, "{text}");
-        }
-    }
+/// The memory that an agent takes: what it says, and the places for things that say nothing, of which two bytes make one.
+fn weight(agent: &Agent) -> usize {
+    let strings = agent.dialects.len() + agent.skills.iter().map(|skill| skill.tags.len()).sum::<usize>();
+    agent.encoded_len()
+        + size_of::<Agent>()
+        + agent.endpoints.len() * size_of::<Endpoint>()
+        + agent.skills.len() * size_of::<Skill>()
+        + strings * size_of::<String>()
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
-use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -31,6 +30,8 @@ use crate::proto::mesh::Agent;
 const FRESH: Duration = Duration::from_secs(3);
 /// How many different questions are remembered.
 const QUESTIONS_MAX: usize = 16;
+/// How many bytes of answers are remembered, in memory.
+const REMEMBERED_MAX: usize = 32 << 20;
 /// How many callers may watch at once.
 const WATCHING_MAX: usize = 16;
 
@@ -48,7 +49,8 @@ pub struct Known {
     pub discovery: Discovery,
     /// The cards that were read.
     pub cards: Cards,
-    /// Who is asked: the own mesh's directory first.
+    /// Who is asked, who is believed first: the directories of other meshes, each about its own agents, and then that of
+    /// the own mesh. What the latter says of another mesh it has heard from that mesh's directory, up to an hour ago.
     pub directories: Vec<Directory>,
 }
 
@@ -68,6 +70,8 @@ pub struct Agents {
 struct Told {
     since: Instant,
     agents: Arc<Vec<BTreeMap<Name, Agent>>>,
+    /// How much memory they take.
+    bytes: usize,
     warnings: Arc<Vec<String>>,
 }
 
@@ -109,8 +113,9 @@ impl Agents {
     async fn list(&self, query: &Query) -> Response<Body> {
         let told = self.told(query).await;
         let rows = merged(&self.known, query, told.agents.iter().flatten());
-        let rows: Value = rows.iter().map(|(name, row)| row.to_json(name)).collect();
-        let mut response = Response::new(Body::new(Full::from(rows.to_string())));
+        // One by one: as trees of values they would take several times what they take as text.
+        let rows: Vec<String> = rows.iter().map(|(name, row)| row.to_json(name).to_string()).collect();
+        let mut response = Response::new(Body::new(Full::from(format!("[{}]", rows.join(",")))));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for warning in &*told.warnings {
@@ -127,25 +132,37 @@ impl Agents {
             return told.clone();
         }
         let filter = query.filter();
-        let answers = self.known.directories.iter().map(|directory| directory.list(&filter));
-        let (mut agents, mut warnings) = (Vec::new(), Vec::new());
+        let answers = self.directories(query).map(|directory| directory.list(&filter));
+        let (mut agents, mut bytes, mut warnings) = (Vec::new(), 0, Vec::new());
         for answer in join_all(answers).await {
             match answer {
-                Ok(told) => agents.push(told),
+                Ok(listed) => {
+                    bytes += listed.bytes;
+                    agents.push(listed.agents);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "A directory does not answer");
                     warnings.push(error.to_string());
                 }
             }
         }
-        let told = Told { since: Instant::now(), agents: Arc::new(agents), warnings: Arc::new(warnings) };
+        let (since, agents, warnings) = (Instant::now(), Arc::new(agents), Arc::new(warnings));
+        let told = Told { since, agents, bytes, warnings };
         let mut asked = self.asked();
         asked.retain(|_, told| told.since.elapsed() < FRESH);
+        let room = REMEMBERED_MAX.saturating_sub(asked.values().map(|told| told.bytes).sum());
+        let fits = asked.len() < QUESTIONS_MAX && bytes <= room;
         // A directory that is away may be back by the next question.
-        if told.warnings.is_empty() && !self.known.directories.is_empty() && asked.len() < QUESTIONS_MAX {
+        if fits && told.warnings.is_empty() && !self.known.directories.is_empty() {
             asked.insert(query.clone(), told.clone());
         }
         told
+    }
+
+    /// Those who may know what is asked for.
+    fn directories(&self, query: &Query) -> impl Iterator<Item = &Directory> {
+        let covers = |directory: &&Directory| query.mesh.as_ref().is_none_or(|mesh| directory.covers(mesh));
+        self.known.directories.iter().filter(covers)
     }
 
     fn asked(&self) -> std::sync::MutexGuard<'_, HashMap<Query, Told>> {

@@ -23,6 +23,8 @@ use crate::harness::{eventually, logs, soon};
 mod command;
 /// The catalogue over HTTPS.
 mod https;
+/// Sidecars that ask the directories of other meshes themselves.
+mod meshes;
 
 /// A directory that runs, and what it is told of agents.
 struct Directory {

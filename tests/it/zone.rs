@@ -112,7 +112,8 @@ fn snapshot(agents: &[(&str, u8)]) -> Snapshot {
         (name, Arc::new(agent))
     };
     let agents: BTreeMap<_, _> = agents.iter().map(agent).collect();
-    Snapshot { agents, addresses: vec!["10.96.0.53".parse().unwrap()] }
+    let addresses = vec!["10.96.0.53".parse().unwrap()];
+    Snapshot { agents, addresses, complete: true, ..Snapshot::default() }
 }
 
 const SRV: &str = "_a2a._tcp.currency.travel.a2a.cluster.local.";

@@ -1,6 +1,6 @@
 //! The role that knows all agents.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +30,8 @@ use crate::net::crowd::Places;
 use crate::net::http2;
 use crate::net::open::Capacity;
 use crate::net::peers::Peers;
+use crate::proto::mesh::Filter;
 use crate::proto::mesh::directory_server::DirectoryServer;
-use crate::proto::mesh::{Filter, WatchAgentsRequest};
 use crate::telemetry::{self, Direction};
 use crate::tls::Tls;
 use crate::{card, kube, outbound, task};
@@ -79,7 +79,7 @@ pub(super) async fn serve(
     let calls = telemetry::Metrics::default();
     calls.register(&mut ground.registry);
 
-    let snapshots = knowledge(ground, found, &peers, &metrics, &calls)?;
+    let snapshots = knowledge(ground, found, complete.clone(), &peers, &metrics, &calls)?;
     let rules = Arc::new(assemble::rules(&config.mesh, &config.directory.policy)?);
     dns(ground, snapshots.clone()).await?;
     let known = Known { snapshots, complete, mesh: config.mesh.name.as_str().into() };
@@ -171,16 +171,18 @@ fn obtained(ground: &mut Ground<'_>, source: &Source) -> Result<watch::Receiver<
 fn knowledge(
     ground: &mut Ground<'_>,
     found: watch::Receiver<Arc<Found>>,
+    complete: watch::Receiver<Result<(), String>>,
     peers: &Peers,
     metrics: &Metrics,
     calls: &telemetry::Metrics,
 ) -> Result<watch::Receiver<Arc<Snapshot>>, StartError> {
     let cards = read_cards(ground, found.clone(), peers, metrics, calls)?;
-    let mut others = Vec::new();
+    let mut others = BTreeMap::new();
     for (seed, mesh) in (ground.seed..).zip(&ground.config.meshes) {
-        others.extend(follow(mesh, peers, seed, &mut ground.tasks)?);
+        let told = follow(mesh, peers, seed, &mut ground.tasks)?;
+        others.extend(told.map(|told| (mesh.name.clone(), told)));
     }
-    let (snapshots, merging) = merge(Sources { found, cards, others }, metrics.clone());
+    let (snapshots, merging) = merge(Sources { found, complete, cards, others }, metrics.clone());
     ground.tasks.push(merging);
     Ok(snapshots)
 }
@@ -232,10 +234,8 @@ fn follow(
     let Some(directory) = &mesh.directory else { return Ok(None) };
     let expected = assemble::pattern(&directory.server)?;
     let hosts = Arc::new(Hosts::new(assemble::nameservers(None), Bounds::default()));
-    let directory = Directory::new(directory.url.clone(), expected, hosts, peers.clone());
-    let filter = Filter { own: true, ..Filter::default() };
-    let request = WatchAgentsRequest { filter: Some(filter), brief: false };
-    let follow = Follow { request, only: Some(mesh.name.clone()), keep: KEEP };
+    let directory = Directory::new(directory.url.clone(), expected, hosts, peers.clone()).of_mesh(&mesh.name);
+    let follow = Follow { filter: Filter::default(), brief: false, keep: KEEP };
     let (told, following) = directory.follow(follow, seed);
     tasks.push(following);
     Ok(Some(told))

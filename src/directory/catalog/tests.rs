@@ -27,7 +27,7 @@ fn agent(text: &str, card: Option<&str>) -> (Name, Arc<Agent>) {
 }
 
 fn catalog(agents: impl IntoIterator<Item = (Name, Arc<Agent>)>) -> Catalog {
-    let snapshot = Snapshot { agents: agents.into_iter().collect(), addresses: Vec::new() };
+    let snapshot = Snapshot { agents: agents.into_iter().collect(), complete: true, ..Snapshot::default() };
     catalog_of(snapshot, Ok(()))
 }
 
@@ -209,7 +209,7 @@ async fn a_document_is_made_once_for_each_snapshot_and_host() {
     let (snapshots, receiver) = watch::channel(Arc::default());
     let know = |agents: &[&str]| {
         let agents = agents.iter().map(|name| agent(name, Some(V1))).collect();
-        snapshots.send_replace(Arc::new(Snapshot { agents, addresses: Vec::new() }));
+        snapshots.send_replace(Arc::new(Snapshot { agents, ..Snapshot::default() }));
     };
     know(&["currency"]);
     let complete = watch::channel(Ok(())).1;

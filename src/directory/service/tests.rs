@@ -31,7 +31,7 @@ fn agent(text: &str, skill: &str) -> Arc<Agent> {
 
 fn snapshot(agents: &[(&str, &str)]) -> Arc<Snapshot> {
     let agents = agents.iter().map(|(text, skill)| (name(text), agent(text, skill))).collect();
-    Arc::new(Snapshot { agents, addresses: Vec::new() })
+    Arc::new(Snapshot { agents, complete: true, ..Snapshot::default() })
 }
 
 /// A directory of `east`, in which the planner may see all and the other mesh only what is in `travel`.
@@ -139,7 +139,11 @@ async fn a_page_is_full_before_a_client_would_refuse_it() {
             Agent { name: name.clone(), endpoints: Vec::new(), card: Some(card.clone()), card_error: None };
         (name, Arc::new(agent))
     });
-    house.snapshots.send_replace(Arc::new(Snapshot { agents: agents.collect(), addresses: Vec::new() }));
+    house.snapshots.send_replace(Arc::new(Snapshot {
+        agents: agents.collect(),
+        complete: true,
+        ..Snapshot::default()
+    }));
     let (mut seen, mut token) = (0, String::new());
     loop {
         let asked = ListAgentsRequest { page_token: token, ..ListAgentsRequest::default() };
@@ -237,6 +241,11 @@ async fn who_does_not_know_all_agents_says_so_and_denies_none() {
     for status in [list, watch.map(drop).unwrap_err()] {
         assert_eq!((status.code(), status.message()), (Code::Unavailable, "the agents are not known yet"));
     }
+    // They are known, but the snapshot is still of the time before.
+    house.complete.send_replace(Ok(())).unwrap_err();
+    house.snapshots.send_replace(Arc::default());
+    let watch = house.service.watch_agents(request(PLANNER, WatchAgentsRequest::default())).await;
+    assert_eq!(watch.map(drop).unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test(start_paused = true)]

@@ -58,7 +58,7 @@ pub(super) fn zone(agents: impl IntoIterator<Item = Agent>) -> Zone {
     let agents = agents.into_iter().map(|agent| (agent.name.clone(), Arc::new(agent))).collect();
     let addresses = vec!["10.96.0.53".parse().unwrap(), "fd00::53".parse().unwrap()];
     let settings = Settings::new("a2a.cluster.local", "east", "east.example").unwrap();
-    Zone::new(&Snapshot { agents, addresses }, settings, 7)
+    Zone::new(&Snapshot { agents, addresses, complete: true, ..Snapshot::default() }, settings, 7)
 }
 
 /// Two namespaces, two other meshes (one is called like a namespace), and all kinds of agents.

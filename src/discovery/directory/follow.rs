@@ -1,7 +1,6 @@
 //! A live copy of what a directory tells: kept up to date by its stream, and kept for a while when it is away.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,40 +13,42 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
-use super::{Directory, MOST, full_name};
+use super::remit::{Remit, full_name};
+use super::{BRIEF_MAX, Directory, MOST, NOT_ITS_OWN, WHOLE_MAX, weight};
 use crate::a2a::Name;
-use crate::proto::mesh::{Agent, AgentEvent, WatchAgentsRequest, agent_event};
+use crate::proto::mesh::{Agent, AgentEvent, Filter, WatchAgentsRequest, agent_event};
 use crate::task;
 
 /// How long a directory may take to tell all that there is at first.
 const BEGIN: Duration = Duration::from_secs(30);
 /// The first pause before a directory is asked again, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// The most bytes of cards that are kept of one directory.
-const BYTES_MAX: usize = 256 << 20;
 /// A stream that has lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(60);
+
+/// Agents by name.
+type Agents = BTreeMap<Name, Arc<Agent>>;
 
 /// What is known of a directory's agents.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     /// By name.
-    pub agents: BTreeMap<Name, Arc<Agent>>,
+    pub agents: Agents,
     /// Why it does not tell any more, or has not begun to; what it told last is kept for a while.
     pub trouble: Option<Arc<str>>,
-    /// Whether it has told all of it at least once.
-    pub once: bool,
-    /// How many bytes of cards there are.
+    /// Whether these are all: it has told of all of them, and not longer ago than that is kept.
+    pub complete: bool,
+    /// How much memory they take.
     bytes: usize,
 }
 
 /// What is asked of a directory, and how long its answers are kept when it is away.
 #[derive(Clone, Debug)]
 pub struct Follow {
-    /// The question.
-    pub request: WatchAgentsRequest,
-    /// The only mesh whose agents it may tell of; `None` is any.
-    pub only: Option<String>,
+    /// The agents that are wanted.
+    pub filter: Filter,
+    /// Without the text of the cards.
+    pub brief: bool,
     /// How long it may be away before its agents are forgotten.
     pub keep: Duration,
 }
@@ -59,7 +60,11 @@ type Open = Box<dyn Fn() -> BoxFuture<'static, Result<Events, String>> + Send + 
 struct Follower {
     /// Who is followed, for the log.
     name: String,
-    follow: Follow,
+    remit: Remit,
+    /// How long it may be away before its agents are forgotten.
+    keep: Duration,
+    /// How many bytes of it are kept.
+    most: usize,
     open: Open,
     chance: SmallRng,
     told: watch::Sender<Told>,
@@ -68,24 +73,25 @@ struct Follower {
 impl Directory {
     /// Keeps a copy of what it tells, as long as the handle lives. `seed` decides when it is asked again.
     pub fn follow(&self, follow: Follow, seed: u64) -> (watch::Receiver<Told>, AbortOnDropHandle<()>) {
-        let (directory, request) = (self.clone(), follow.request.clone());
+        let Follow { filter, brief, keep } = follow;
+        let request = WatchAgentsRequest { filter: Some(self.remit.narrow(&filter)), brief };
+        let directory = self.clone();
         let open: Open = Box::new(move || {
             let (directory, request) = (directory.clone(), request.clone());
             async move { directory.watch(request).await.map_err(|error| error.to_string()) }.boxed()
         });
-        start(self.to_string(), follow, open, seed)
+        let (name, remit) = (self.to_string(), self.remit.clone());
+        let most = if brief { BRIEF_MAX } else { WHOLE_MAX };
+        let chance = SmallRng::seed_from_u64(seed);
+        start(|told| Follower { name, remit, keep, most, open, chance, told })
     }
 }
 
 fn start(
-    name: String,
-    follow: Follow,
-    open: Open,
-    seed: u64,
+    follower: impl FnOnce(watch::Sender<Told>) -> Follower,
 ) -> (watch::Receiver<Told>, AbortOnDropHandle<()>) {
     let (told, receiver) = watch::channel(Told::default());
-    let follower = Follower { name, follow, open, chance: SmallRng::seed_from_u64(seed), told };
-    (receiver, task::spawn(follower.run()))
+    (receiver, task::spawn(follower(told).run()))
 }
 
 impl Follower {
@@ -106,9 +112,9 @@ impl Follower {
                 Ok(Err(reason)) => reason,
                 Err(_) => format!("not everything was told within {BEGIN:?}"),
             };
-            self.trouble(&reason, away.elapsed() >= self.follow.keep);
+            self.trouble(&reason, away.elapsed() >= self.keep);
             // What is kept is forgotten in time, however long the pauses are by then.
-            let left = self.follow.keep.saturating_sub(away.elapsed());
+            let left = self.keep.saturating_sub(away.elapsed());
             let length = pause.mul_f64(self.chance.random_range(0.5..1.0));
             sleep(if left.is_zero() { length } else { length.min(left) }).await;
             pause = (pause * 2).min(longest);
@@ -118,10 +124,11 @@ impl Follower {
     /// Takes what there is at first; it replaces what was known before all at once.
     async fn begin(&self) -> Result<Events, String> {
         let mut events = (self.open)().await?;
-        let mut told = Told { once: true, ..Told::default() };
+        let mut told = Told { complete: true, ..Told::default() };
+        let before = self.told.borrow().agents.clone();
         loop {
             match next(&mut events).await? {
-                agent_event::Event::Updated(agent) => drop(self.update(&mut told, agent)?),
+                agent_event::Event::Updated(agent) => drop(self.update(&mut told, agent, &before)?),
                 agent_event::Event::Removed(name) => drop(told.remove(&name)),
                 agent_event::Event::Synced(_) => break,
             }
@@ -139,10 +146,12 @@ impl Follower {
             };
             let mut refused = None;
             self.told.send_if_modified(|told| match event {
-                agent_event::Event::Updated(agent) => self.update(told, agent).unwrap_or_else(|reason| {
-                    refused = Some(reason);
-                    false
-                }),
+                agent_event::Event::Updated(agent) => {
+                    self.update(told, agent, &BTreeMap::new()).unwrap_or_else(|reason| {
+                        refused = Some(reason);
+                        false
+                    })
+                }
                 agent_event::Event::Removed(name) => told.remove(&name),
                 agent_event::Event::Synced(_) => false,
             });
@@ -152,20 +161,19 @@ impl Follower {
         }
     }
 
-    /// Takes an agent as it is told; whether anything has changed.
-    fn update(&self, told: &mut Told, agent: Agent) -> Result<bool, String> {
-        let of_this_mesh = |name: &Name| self.follow.only.as_ref().is_none_or(|mesh| name.mesh() == mesh);
-        match full_name(&agent.name).filter(of_this_mesh) {
-            Some(name) => told.put(name, agent),
-            None => {
-                tracing::warn!(
-                    directory = self.name,
-                    agent = agent.name,
-                    "A directory tells of an agent that is not its own"
-                );
-                Ok(false)
+    /// Takes an agent as it is told; whether anything has changed. `before` is what was known before all was told anew. The
+    /// error is a reason to follow no further; everything is as it was then.
+    fn update(&self, told: &mut Told, agent: Agent, before: &Agents) -> Result<bool, String> {
+        let (name, agent) = match self.remit.admit(agent) {
+            Ok(admitted) => admitted,
+            Err(agent) => {
+                tracing::warn!(directory = self.name, agent, "{NOT_ITS_OWN}");
+                return Ok(false);
             }
-        }
+        };
+        let known = told.agents.get(&name).or_else(|| before.get(&name));
+        let agent = with_card(agent, known);
+        told.put(name, agent, self.most).map_err(|reason| format!("{} tells {reason}", self.name))
     }
 
     fn trouble(&self, reason: &str, forget: bool) {
@@ -175,9 +183,10 @@ impl Follower {
                 tracing::warn!(directory = self.name, reason, "A directory is away");
                 told.trouble = Some(reason.into());
             }
-            let forgotten = forget && !told.agents.is_empty();
+            // Also if there were none: who is away for so long does not say so any more.
+            let forgotten = forget && told.complete;
             if forgotten {
-                (told.agents, told.bytes) = (BTreeMap::new(), 0);
+                (told.agents, told.bytes, told.complete) = (BTreeMap::new(), 0, false);
             }
             news || forgotten
         });
@@ -185,31 +194,40 @@ impl Follower {
 }
 
 impl Told {
-    /// Puts an agent in its place; whether anything has changed. The error is a reason to follow no further.
-    fn put(&mut self, name: Name, agent: Agent) -> Result<bool, String> {
-        let count = self.agents.len();
-        let before = match self.agents.entry(name) {
-            Entry::Vacant(_) if count >= MOST => return Err(format!("more than {MOST} agents")),
-            Entry::Occupied(place) if **place.get() == agent => return Ok(false),
-            Entry::Vacant(place) => {
-                self.bytes += agent.card.len();
-                place.insert(Arc::new(agent));
-                0
-            }
-            Entry::Occupied(mut place) => {
-                self.bytes += agent.card.len();
-                place.insert(Arc::new(agent)).card.len()
-            }
-        };
-        self.bytes -= before;
-        if self.bytes > BYTES_MAX { Err(format!("more than {BYTES_MAX} bytes of cards")) } else { Ok(true) }
+    /// Puts an agent in its place, if there is room for `most` bytes; whether anything has changed.
+    fn put(&mut self, name: Name, agent: Agent, most: usize) -> Result<bool, String> {
+        let known = self.agents.get(&name);
+        if known.is_some_and(|known| **known == agent) {
+            return Ok(false);
+        }
+        if known.is_none() && self.agents.len() >= MOST {
+            return Err(format!("of more than {MOST} agents"));
+        }
+        let bytes = self.bytes - known.map_or(0, |known| weight(known)) + weight(&agent);
+        if bytes > most {
+            return Err(format!("more than {} MiB", most >> 20));
+        }
+        self.bytes = bytes;
+        self.agents.insert(name, Arc::new(agent));
+        Ok(true)
     }
 
     /// Whether there was such an agent.
     fn remove(&mut self, name: &str) -> bool {
         let removed = full_name(name).and_then(|name| self.agents.remove(&name));
-        self.bytes -= removed.as_ref().map_or(0, |agent| agent.card.len());
+        self.bytes -= removed.as_ref().map_or(0, |agent| weight(agent));
         removed.is_some()
+    }
+}
+
+/// An agent with its card. A directory that has just begun anew may not have read all cards yet: the last one is kept.
+fn with_card(agent: Agent, known: Option<&Arc<Agent>>) -> Agent {
+    match known {
+        Some(known) if agent.card.is_empty() && agent.card_read.is_none() => {
+            let Agent { name, endpoints, card_error, .. } = agent;
+            Agent { name, endpoints, card_error, ..Agent::clone(known) }
+        }
+        _ => agent,
     }
 }
 
@@ -234,8 +252,11 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::proto::mesh::Skill;
 
     const HOUR: Duration = Duration::from_secs(3600);
+    /// How many bytes are kept in tests.
+    const MANY: usize = 1 << 20;
 
     /// What the test tells in the directory's name.
     type Script = Result<mpsc::UnboundedReceiver<Result<AgentEvent, Status>>, String>;
@@ -250,13 +271,15 @@ mod tests {
             });
             std::future::ready(events).boxed()
         });
-        let only = Some("west".to_owned());
-        let request = WatchAgentsRequest::default();
-        start("west".to_owned(), Follow { request, only, keep: HOUR }, open, 7)
+        let (name, remit) = ("west".to_owned(), Remit::of_mesh("west"));
+        let chance = SmallRng::seed_from_u64(7);
+        start(|told| Follower { name, remit, keep: HOUR, most: MANY, open, chance, told })
     }
 
     fn updated(name: &str, version: &str) -> Result<AgentEvent, Status> {
-        let agent = Agent { name: name.into(), version: version.into(), ..Agent::default() };
+        let (name, version, card_read) =
+            (name.into(), version.into(), Some(prost_types::Timestamp::default()));
+        let agent = Agent { name, version, card_read, ..Agent::default() };
         Ok(AgentEvent { event: Some(agent_event::Event::Updated(agent)) })
     }
 
@@ -280,9 +303,9 @@ mod tests {
             tx.send(event).unwrap();
         }
         tokio::task::yield_now().await;
-        assert!(!told.borrow().once, "not before everything was told");
+        assert!(!told.borrow().complete, "not before everything was told");
         tx.send(synced()).unwrap();
-        told.wait_for(|told| told.once).await.unwrap();
+        told.wait_for(|told| told.complete).await.unwrap();
         assert_eq!(names(&told.borrow()), ["a.x.west 1", "b.x.west 1"]);
         for event in [updated("a.x.west", "2"), removed("b.x.west"), updated("not a name", "")] {
             tx.send(event).unwrap();
@@ -298,7 +321,7 @@ mod tests {
         for event in [updated("a.x.west", "1"), updated("b.x.west", "1"), synced()] {
             tx.send(event).unwrap();
         }
-        told.wait_for(|told| told.once).await.unwrap();
+        told.wait_for(|told| told.complete).await.unwrap();
         drop(tx);
         told.wait_for(|told| told.trouble.as_deref() == Some("the stream has ended")).await.unwrap();
         told.wait_for(|told| told.trouble.as_deref() == Some("refused")).await.unwrap();
@@ -311,10 +334,23 @@ mod tests {
         assert_eq!(names(&told.borrow()), ["c.x.west 1"]);
         let left = Instant::now();
         drop(back_tx);
-        told.wait_for(|told| told.agents.is_empty()).await.unwrap();
+        told.wait_for(|told| !told.complete).await.unwrap();
         let kept = left.elapsed();
         assert!(kept >= HOUR && kept < HOUR + Duration::from_secs(2), "{kept:?}");
-        assert!(told.borrow().trouble.is_some());
+        assert!(told.borrow().agents.is_empty() && told.borrow().trouble.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_there_are_no_agents_is_true_for_an_hour_too() {
+        let (tx, rx) = mpsc::unbounded_channel();
+        let (mut told, _following) = follow(vec![Ok(rx)]);
+        tx.send(synced()).unwrap();
+        told.wait_for(|told| told.complete).await.unwrap();
+        drop(tx);
+        told.wait_for(|told| told.trouble.is_some()).await.unwrap();
+        let left = Instant::now();
+        told.wait_for(|told| !told.complete).await.unwrap();
+        assert!(left.elapsed() >= HOUR);
     }
 
     #[tokio::test(start_paused = true)]
@@ -325,7 +361,65 @@ mod tests {
         tx.send(updated("a.x.west", "1")).unwrap();
         again_tx.send(synced()).unwrap();
         let began = Instant::now();
-        told.wait_for(|told| told.once).await.unwrap();
+        told.wait_for(|told| told.complete).await.unwrap();
         assert!(began.elapsed() > BEGIN && told.borrow().agents.is_empty());
+    }
+    /// An agent of so many bytes: of a card, or in skills that say nothing.
+    fn heavy(name: &str, card: usize, skills: usize) -> Result<AgentEvent, Status> {
+        let skills = vec![Skill::default(); skills];
+        let card_read = (card > 0).then(prost_types::Timestamp::default);
+        let agent =
+            Agent { name: name.into(), card: vec![b'x'; card].into(), card_read, skills, ..Agent::default() };
+        Ok(AgentEvent { event: Some(agent_event::Event::Updated(agent)) })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_much_is_refused_by_name_and_changes_nothing() {
+        let (tx, rx) = mpsc::unbounded_channel();
+        let (again_tx, again) = mpsc::unbounded_channel();
+        let (mut told, _following) = follow(vec![Ok(rx), Ok(again)]);
+        let refused = |told: &Told| told.trouble.as_deref() == Some("west tells more than 1 MiB");
+        for event in [heavy("a.x.west", MANY / 2, 0), heavy("b.x.west", MANY / 4, 0), synced()] {
+            tx.send(event).unwrap();
+        }
+        told.wait_for(|told| told.complete).await.unwrap();
+        // Nothing of an agent is free, whatever two bytes of a message say.
+        for (event, fits) in [
+            (heavy("b.x.west", MANY / 3, 0), true),
+            (heavy("b.x.west", 1, 0), true),
+            (heavy("b.x.west", 1, MANY / 2 / size_of::<Skill>()), false),
+        ] {
+            tx.send(event).unwrap();
+            told.changed().await.unwrap();
+            assert_eq!(refused(&told.borrow_and_update()), !fits);
+        }
+        let cards = |told: &Told| told.agents.values().map(|agent| agent.card.len()).collect::<Vec<_>>();
+        assert_eq!(cards(&told.borrow()), [MANY / 2, 1], "as it was");
+        // It begins anew, and goes too far before it is done.
+        again_tx.send(heavy("c.x.west", MANY / 2, 0)).unwrap();
+        again_tx.send(heavy("d.x.west", MANY, 0)).unwrap();
+        sleep(BEGIN).await;
+        assert_eq!(cards(&told.borrow()), [MANY / 2, 1], "still");
+        assert!(told.borrow().complete);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_card_that_was_told_once_is_kept_and_counted() {
+        let (tx, rx) = mpsc::unbounded_channel();
+        let (back_tx, back) = mpsc::unbounded_channel();
+        let (mut told, _following) = follow(vec![Ok(rx), Ok(back)]);
+        for event in [heavy("a.x.west", MANY / 2, 0), heavy("a.x.west", 0, 0), synced()] {
+            tx.send(event).unwrap();
+        }
+        let card = |told: &Told| told.agents.values().next().map(|agent| agent.card.len());
+        told.wait_for(|told| card(told) == Some(MANY / 2)).await.unwrap();
+        // It has begun anew, and has not read the card again yet.
+        drop(tx);
+        told.wait_for(|told| told.trouble.is_some()).await.unwrap();
+        for event in [heavy("a.x.west", 0, 0), synced(), heavy("b.x.west", MANY / 2, 0)] {
+            back_tx.send(event).unwrap();
+        }
+        told.wait_for(|told| told.trouble.as_deref() == Some("west tells more than 1 MiB")).await.unwrap();
+        assert_eq!((card(&told.borrow()), told.borrow().agents.len()), (Some(MANY / 2), 1));
     }
 }

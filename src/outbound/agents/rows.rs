@@ -58,7 +58,11 @@ impl Row {
 }
 
 /// The agents that are asked for: those that directories have `told` of, and those that this sidecar knows by itself, which
-/// may be others. Where both know an agent, it is at the endpoints that either knows.
+/// may be others. Of the directories that know an agent the first one is believed and no other: endpoints of two of them
+/// would be those of neither. Not so what this sidecar has found out: there it would call, so it is shown as well.
+///
+/// It is the first for each agent and not for a whole mesh, because a mesh's directory may show less to a sidecar than to
+/// our own directory, which then still tells of the rest.
 pub(super) fn merged<'a>(
     known: &Known,
     query: &Query,
@@ -66,13 +70,7 @@ pub(super) fn merged<'a>(
 ) -> BTreeMap<Name, Row> {
     let mut rows = BTreeMap::<Name, Row>::new();
     for (name, agent) in told.filter(|(name, _)| is_asked_for(query, name)) {
-        let row = rows.entry(name.clone()).or_default();
-        let ready = agent.endpoints.iter().filter(|endpoint| endpoint.ready);
-        row.endpoints.extend(ready.map(|endpoint| endpoint.address.clone()));
-        row.card_error.clone_from(&agent.card_error);
-        if row.skills.is_empty() {
-            row.skills = agent.skills.iter().map(Told::from).collect();
-        }
+        rows.entry(name.clone()).or_insert_with(|| Row::from(agent));
     }
     for kept in known.discovery.snapshot().into_iter().filter(|kept| is_asked_for(query, &kept.name)) {
         let card = || AgentCard::decode(known.cards.kept(&kept.name)?).ok();
@@ -90,6 +88,17 @@ pub(super) fn merged<'a>(
 fn is_asked_for(query: &Query, name: &Name) -> bool {
     query.namespace.as_ref().is_none_or(|namespace| name.namespace() == namespace)
         && query.mesh.as_ref().is_none_or(|mesh| name.mesh() == mesh)
+}
+
+impl From<&Agent> for Row {
+    fn from(agent: &Agent) -> Self {
+        let ready = agent.endpoints.iter().filter(|endpoint| endpoint.ready);
+        Self {
+            endpoints: ready.map(|endpoint| endpoint.address.clone()).collect(),
+            skills: agent.skills.iter().map(Told::from).collect(),
+            card_error: agent.card_error.clone(),
+        }
+    }
 }
 
 impl From<&Skill> for Told {

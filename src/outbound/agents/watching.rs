@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{pending, select_all};
 use http::{HeaderValue, Response, header};
 use http_body::{Body as HttpBody, Frame};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
@@ -27,7 +27,6 @@ use super::{Agents, Known};
 use crate::a2a::Name;
 use crate::discovery::directory::{Follow, Told};
 use crate::drain::Stage;
-use crate::proto::mesh::WatchAgentsRequest;
 use crate::task;
 
 /// How many lines wait for the caller.
@@ -61,9 +60,8 @@ impl HttpBody for Lines {
 impl Agents {
     /// Tells a caller who has a place what it asks for, and what becomes of it.
     pub(super) fn watch(&self, query: Query, place: OwnedSemaphorePermit) -> Response<Body> {
-        let request = WatchAgentsRequest { filter: Some(query.filter()), brief: true };
-        let follow = Follow { request, only: None, keep: KEEP };
-        let copies = (self.seed..).zip(&self.known.directories);
+        let follow = Follow { filter: query.filter(), brief: true, keep: KEEP };
+        let copies = (self.seed..).zip(self.directories(&query));
         let (copies, mut tasks): (Vec<_>, Vec<_>) =
             copies.map(|(seed, directory)| directory.follow(follow.clone(), seed)).unzip();
         let (tx, lines) = mpsc::channel(AHEAD);
@@ -115,23 +113,23 @@ impl Watching {
         }
     }
 
-    /// What the caller does not know yet.
-    fn news(&mut self) -> Vec<Value> {
+    /// What the caller does not know yet, line by line. As trees of values it would take several times what it takes as text.
+    fn news(&mut self) -> Vec<String> {
         let told: Vec<_> = self.copies.iter_mut().map(watch::Receiver::borrow_and_update).collect();
         let agents = told.iter().flat_map(|told| &told.agents).map(|(name, agent)| (name, &**agent));
         let rows = merged(&self.known, &self.query, agents);
         let gone = self.rows.keys().filter(|name| !rows.contains_key(*name));
-        let mut news: Vec<Value> = gone.map(|name| json!({"removed": name.as_str()})).collect();
+        let mut news: Vec<String> = gone.map(|name| json!({"removed": name.as_str()}).to_string()).collect();
         let new = rows.iter().filter(|(name, row)| self.rows.get(*name) != Some(*row));
-        news.extend(new.map(|(name, row)| json!({"updated": row.to_json(name)})));
+        news.extend(new.map(|(name, row)| json!({"updated": row.to_json(name)}).to_string()));
         self.rows = rows;
         let troubles: BTreeSet<Arc<str>> = told.iter().filter_map(|told| told.trouble.clone()).collect();
         let new = troubles.difference(&self.warned);
-        news.extend(new.map(|trouble| json!({"warning": &**trouble})));
+        news.extend(new.map(|trouble| json!({"warning": &**trouble}).to_string()));
         self.warned = troubles;
-        if !self.synced && told.iter().all(|told| told.once || told.trouble.is_some()) {
+        if !self.synced && told.iter().all(|told| told.complete || told.trouble.is_some()) {
             self.synced = true;
-            news.push(json!({"synced": true}));
+            news.push(json!({"synced": true}).to_string());
         }
         news
     }

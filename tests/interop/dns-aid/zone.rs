@@ -111,7 +111,7 @@ fn snapshot(directory: IpAddr, clock: &Clock) -> Result<Snapshot, Box<dyn Error>
         let card = known.then(|| Card::read(card(&name, skills), clock.now())).transpose()?;
         agents.insert(name.clone(), Arc::new(Agent { name, endpoints, card, card_error: None }));
     }
-    Ok(Snapshot { agents, addresses: vec![directory] })
+    Ok(Snapshot { agents, addresses: vec![directory], complete: true, ..Snapshot::default() })
 }
 
 /// The card as the agent shows it at home.

@@ -171,7 +171,8 @@ async fn a_call_reaches_an_agent_that_only_the_directory_knows() {
     let agent = Agent { name: name.clone(), endpoints, card: None, card_error: None };
     let directory = Directory::start(Snapshot {
         agents: BTreeMap::from([(name, Arc::new(agent))]),
-        addresses: Vec::new(),
+        complete: true,
+        ..Snapshot::default()
     })
     .await;
     let cluster = dns::Dns::start().await;

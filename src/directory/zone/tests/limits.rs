@@ -85,7 +85,7 @@ fn the_longest_names_still_fit_and_what_cannot_be_spelt_is_left_out() {
         agent(&format!("{label}.{label}.{label}"), few),
     ];
     let agents = agents.map(|agent| (agent.name.clone(), Arc::new(agent))).into();
-    let zone = Zone::new(&Snapshot { agents, addresses: Vec::new() }, settings, 1);
+    let zone = Zone::new(&Snapshot { agents, complete: true, ..Snapshot::default() }, settings, 1);
     for (prefix, mesh, kind, count) in [
         ("_a2a._tcp.", "", RecordType::SRV, 93),
         ("", "", RecordType::SVCB, 1),

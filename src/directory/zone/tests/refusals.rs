@@ -88,6 +88,69 @@ fn a_directory_that_knows_nothing_yet_denies_nothing() {
     assert_eq!(ask(&zone, "example.com.", RecordType::A).response_code, ResponseCode::Refused);
 }
 
+/// Both kinds of denial, where each would be wrong.
+fn fails(zone: &Zone, name: &str) -> bool {
+    let answer = ask(zone, &format!("{name}a2a.cluster.local."), RecordType::SRV);
+    let fails = answer.response_code == ResponseCode::ServFail;
+    assert!(!fails || (!answer.authoritative && answer.authorities.is_empty()), "{name}");
+    fails
+}
+
+fn partly(complete: bool, others: &[(&str, bool)], agents: &[Agent]) -> Zone {
+    let agents = agents.iter().map(|agent| (agent.name.clone(), Arc::new(agent.clone()))).collect();
+    let others = others.iter().map(|(mesh, told)| ((*mesh).to_owned(), *told)).collect();
+    let settings = Settings::new("a2a.cluster.local", "east", "east.example").unwrap();
+    Zone::new(&Snapshot { agents, complete, others, ..Snapshot::default() }, settings, 1)
+}
+
+#[test]
+fn a_mesh_that_has_not_told_anything_is_not_denied() {
+    let known = [agent("currency", &["10.0.0.1:2643"]), agent("a.west", &["10.0.0.2:2643"])];
+    // A namespace of the own mesh is called `west` too.
+    let zone = partly(true, &[("west", false), ("north", true)], &known);
+    for (name, unknown) in [
+        ("_a2a._tcp.ledger.bank.west.", true),
+        ("10-9-0-1.ledger.bank.west.", true),
+        ("_tcp.ledger.bank.west.", true),
+        ("ledger.bank.west.", true),
+        ("bank.west.", true),
+        ("_a2a._tcp.ledger.bank.WEST.", true),
+        ("_a2a._tcp.ledger.bank.north.", false),
+        ("_a2a._tcp.ledger.bank.nowhere.", false),
+        ("_a2a._tcp.nobody.travel.", false),
+        ("nobody.travel.", false),
+        ("", false),
+        ("_a2a._tcp.a.west.", false),
+        ("_a2a._tcp.nobody.west.", false),
+        ("too.many.labels.ledger.bank.west.", false),
+    ] {
+        assert_eq!(fails(&zone, name), unknown, "{name}");
+    }
+    let told = partly(true, &[("west", true)], &[]);
+    let denied = ask(&told, "_a2a._tcp.ledger.bank.west.a2a.cluster.local.", RecordType::SRV);
+    assert_eq!((denied.response_code, denied.authoritative), (ResponseCode::NXDomain, true));
+}
+
+#[test]
+fn no_own_agent_is_denied_before_all_are_known_whatever_others_have_told() {
+    let zone = partly(false, &[("west", true)], &[agent("ledger.bank.west", &["10.9.0.1:2643"])]);
+    for (name, unknown) in [
+        ("_a2a._tcp.currency.travel.", true),
+        ("currency.travel.", true),
+        ("travel.", true),
+        ("_a2a._tcp.", true),
+        ("b._dns-sd._udp.", true),
+        ("_a2a._tcp.ledger.bank.west.", false),
+        ("_a2a._tcp.nobody.bank.west.", false),
+    ] {
+        assert_eq!(fails(&zone, name), unknown, "{name}");
+    }
+    let known = ask(&zone, "_a2a._tcp.ledger.bank.west.a2a.cluster.local.", RecordType::SRV);
+    assert_eq!(known.answers.len(), 1);
+    let soa = ask(&zone, "a2a.cluster.local.", RecordType::SOA);
+    assert_eq!(soa.answers.len(), 1, "the zone itself is no secret");
+}
+
 fn bytes(request: &[u8]) -> Option<Reply> {
     respond(&usual(), request, Transport::Udp, &mut SmallRng::seed_from_u64(1))
 }

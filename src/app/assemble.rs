@@ -327,6 +327,11 @@ fn directories(config: &Config, peers: &Peers) -> Result<Vec<Directory>, StartEr
     others.chain(own).collect()
 }
 
+/// The directory of the own mesh, if it lists agents.
+fn own_directory(config: &Config, peers: &Peers) -> Result<Option<Directory>, StartError> {
+    Ok(directories(config, peers)?.into_iter().find(|directory| directory.covers(&config.mesh.name)))
+}
+
 /// The trust domain that a configuration names.
 pub(super) fn trust_domain(text: &str) -> Result<TrustDomain, StartError> {
     TrustDomain::parse(text).map_err(|error| StartError::Config(format!("trustDomain {text:?}: {error}")))

@@ -1,6 +1,7 @@
 //! What is wrong with a sidecar, if anything, and what to do next: the findings of `dragoman check`.
 
 mod advice;
+mod directory;
 mod peers;
 mod pod;
 
@@ -14,13 +15,14 @@ use crate::binding::{card, grpc};
 use crate::card::Settled;
 use crate::config::Config;
 use crate::discovery::Discovery;
+use crate::discovery::directory::Directory;
 use crate::identity::{Clock, State};
 use crate::outbound::Expected;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Finding {
-    /// What was looked at: `identity`, `clock`, `dns`, `agent`, `policy`, `peer`, `version`, `config` or `sidecar`.
+    /// What was looked at: `identity`, `clock`, `directory`, `dns`, `agent`, `policy`, `peer`, `version`, `config` or `sidecar`.
     pub subject: String,
     /// How it is.
     pub verdict: Verdict,
@@ -71,6 +73,8 @@ pub(super) struct Inside {
     pub(super) identity: watch::Receiver<State>,
     pub(super) clock: Clock,
     pub(super) discovery: Discovery,
+    /// The own mesh's, if there is one.
+    pub(super) directory: Option<Directory>,
     pub(super) expected: Expected,
     /// To ask sidecars about themselves.
     pub(super) client: grpc::Client,
@@ -99,6 +103,7 @@ impl Doctor {
         let mut findings = vec![inside.version(), inside.identity()];
         findings.extend(inside.bundles());
         findings.extend(inside.clock());
+        findings.extend(inside.directory().await);
         findings.extend(inside.policy());
         for agent in &inside.agents {
             findings.push(inside.agent(agent).await);

@@ -33,7 +33,8 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const CONTENT_TYPE_GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 /// How a sidecar names itself to another one, which may then send more details than a foreign client can take.
-const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("dragoman/", env!("CARGO_PKG_VERSION")));
+/// What we call ourselves, in `User-Agent` and `Server`.
+pub const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("dragoman/", env!("CARGO_PKG_VERSION")));
 
 /// Whether a request comes from another sidecar.
 fn is_sidecar(headers: &HeaderMap) -> bool {

@@ -15,10 +15,12 @@ use prost::Message as _;
 use tokio::time::timeout;
 use tonic::Status;
 
+mod about;
 mod follow;
 mod list;
 mod remit;
 
+pub use about::About;
 pub use follow::{Follow, Told};
 pub use list::Listed;
 

@@ -19,6 +19,8 @@ use crate::harness::mesh::{Mesh, Metrics, Sidecar, beside, known, merge};
 use crate::harness::process::{dragoman, run};
 use crate::harness::{eventually, logs, soon};
 
+/// What `dragoman check` makes of it.
+mod checked;
 /// The command line over a directory.
 mod command;
 /// The catalogue over HTTPS.

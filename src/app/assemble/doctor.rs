@@ -3,7 +3,7 @@
 use futures_util::FutureExt as _;
 use tower::util::BoxCloneSyncService;
 
-use super::{Edges, Parts, edges, expected, settings, settled};
+use super::{Edges, Parts, edges, expected, own_directory, settings, settled};
 use crate::app::StartError;
 use crate::app::check::{Doctor, Inside, Local};
 use crate::binding::{card, grpc};
@@ -43,6 +43,7 @@ impl Parts {
             identity: self.identity.clone(),
             clock: self.clock.clone(),
             discovery: discovery.clone(),
+            directory: own_directory(config, peers)?,
             expected: expected(config)?,
             client,
             mesh: BoxCloneSyncService::new(mesh.stage()),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
@@ -102,15 +102,10 @@ impl Inside {
             let next = "its pod is ending; another one should take its place";
             Finding::warning("peer", format!("{name} at {address} takes no more calls"), next)
         });
-        if let Some(version) = probe.version.as_deref().filter(|version| *version != VERSION) {
-            let what = format!("{name} at {address} runs {version}, this sidecar {VERSION}");
-            let next = "versions side by side are meant for an upgrade only: restart the older pods";
-            findings.push(Finding::warning("version", what, next));
-        }
-        let there = probe.date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
-        if let Some(there) = there.and_then(|there| i64::try_from(there.as_secs()).ok()) {
-            findings.extend(apart(&format!("{name} at {address}"), there, self.clock.now()));
-        }
+        let whose = format!("{name} at {address}");
+        findings.extend(probe.version.as_deref().and_then(|version| versions(&whose, version)));
+        let there = probe.date.and_then(seconds);
+        findings.extend(there.and_then(|there| apart(&whose, there, self.clock.now())));
         findings
     }
 
@@ -143,6 +138,19 @@ impl Finding {
         }
         self
     }
+}
+
+/// Another version than ours, if it is one.
+pub(super) fn versions(whose: &str, version: &str) -> Option<Finding> {
+    let next = "versions side by side are meant for an upgrade only: restart the older pods";
+    let what = || format!("{whose} runs {version}, this sidecar {VERSION}");
+    (version != VERSION).then(|| Finding::warning("version", what(), next))
+}
+
+/// A date as Unix seconds.
+pub(super) fn seconds(date: SystemTime) -> Option<i64> {
+    let since = date.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_secs()).ok()
 }
 
 /// A clock that is too far from ours, if it is.

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, header};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -94,7 +94,8 @@ pub(super) async fn serve(
         request.extensions_mut().insert(Caller(peer));
         let answer = service.clone().oneshot(request);
         async move {
-            let Ok::<_, Infallible>(response) = answer.await;
+            let Ok::<_, Infallible>(mut response) = answer.await;
+            response.headers_mut().insert(header::SERVER, grpc::USER_AGENT);
             response
         }
     });

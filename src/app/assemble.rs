@@ -305,24 +305,27 @@ fn nameserver(server: &HostPort) -> (String, u16) {
 
 /// Who lists agents: the directories of other meshes, each its own, and then that of the own mesh.
 fn directories(config: &Config, peers: &Peers) -> Result<Vec<Directory>, StartError> {
-    let own = config.discovery.directory.as_ref();
-    let server = own.map_or(config::CONTROLLER, |directory| &directory.server);
-    let template = PatternTemplate::parse(server)
-        .map_err(|error| StartError::Config(format!("discovery.directory.server: {error}")))?;
-    let directory = |url: &Uri, domain: &str, servers: Option<&[SocketAddr]>| {
-        let domain = trust_domain(domain)?;
-        let expected = template.fill(&domain, &config.mesh.namespace, "directory");
-        let expected = expected.map_err(|error| StartError::Config(error.to_string()))?;
+    let directory = |url: &Uri, expected: Pattern, servers: Option<&[SocketAddr]>| {
         let servers = servers.or(config.discovery.nameservers.as_deref());
         let hosts = Arc::new(Hosts::new(nameservers(servers), Bounds::default()));
-        Ok(Directory::new(url.clone(), expected, hosts, peers.clone()))
+        Directory::new(url.clone(), expected, hosts, peers.clone())
     };
-    let own = own.and_then(|own| own.url.as_ref());
-    let own = own.map(|url| directory(url, &config.mesh.trust_domain, None));
+    let own = config.discovery.directory.as_ref().and_then(|own| Some((own.url.as_ref()?, &own.server)));
+    let own = own.map(|(url, server)| {
+        let template = PatternTemplate::parse(server)
+            .map_err(|error| StartError::Config(format!("discovery.directory.server: {error}")))?;
+        let domain = trust_domain(&config.mesh.trust_domain)?;
+        let expected = template.fill(&domain, &config.mesh.namespace, "directory");
+        let expected = expected.map_err(|error| StartError::Config(error.to_string()))?;
+        Ok(directory(url, expected, None))
+    });
     let others = config.meshes.iter().filter_map(|mesh| {
         let url = mesh.directory.as_ref()?;
-        let directory = directory(url, &mesh.trust_domain, mesh.nameservers.as_deref());
-        Some(directory.map(|directory| directory.of_mesh(&mesh.name)))
+        let expected = pattern(&mesh.server);
+        Some(
+            expected
+                .map(|expected| directory(url, expected, mesh.nameservers.as_deref()).of_mesh(&mesh.name)),
+        )
     });
     others.chain(own).collect()
 }

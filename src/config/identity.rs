@@ -68,7 +68,7 @@ const SERVER: &str = "spiffe://{trustDomain}/ns/{namespace}/sa/*";
 
 /// Whoever runs in the controller's usual namespace: the template of IDs that services of a mesh show, unless somebody says
 /// otherwise.
-pub const CONTROLLER: &str = "spiffe://{trustDomain}/ns/dragoman-system/sa/*";
+pub(super) const CONTROLLER: &str = "spiffe://{trustDomain}/ns/dragoman-system/sa/*";
 
 impl Identity<Option<Source>> {
     pub(super) fn check(check: &Check<'_>, field: Field<RawIdentity>) -> Result<Self, Refused> {

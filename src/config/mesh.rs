@@ -6,7 +6,7 @@ use http::Uri;
 use serde::Serialize;
 
 use super::{
-    address,
+    Config, address,
     check::{Check, Sifted, sift},
     field::{Field, Located},
     problem::Refused,
@@ -45,6 +45,8 @@ pub struct RemoteMesh {
     /// Where its directory lists agents.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "show::some_text")]
     pub directory: Option<Uri>,
+    /// The SPIFFE ID that its directory must show, a pattern.
+    pub server: String,
 }
 
 /// The domain of a cluster that nobody has renamed.
@@ -103,9 +105,12 @@ impl RemoteMesh {
         let default = "leave the key out for those of discovery";
         let nameservers = check.filled(raw.nameservers, default, address::nameserver);
         let directory = check.optional(raw.directory, address::service_url);
+        let server = check.optional(raw.server, words::spiffe_pattern);
+        let (trust_domain, server) = (trust_domain?, server?);
         let value = Self {
             name: name?,
-            trust_domain: trust_domain?,
+            server: server.unwrap_or_else(|| Config::controller_id(&trust_domain)),
+            trust_domain,
             cluster_domain: cluster_domain?,
             nameservers: nameservers?,
             directory: directory?,

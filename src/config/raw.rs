@@ -303,6 +303,9 @@ pub(super) struct RawRemoteMesh {
     /// Where its directory lists agents: `https://` and a host, perhaps a port, which is else 2646.
     #[serde(default)]
     pub(super) directory: Field<String>,
+    /// The SPIFFE ID that its directory must show, a pattern. By default any of its namespace `dragoman-system`.
+    #[serde(default)]
+    pub(super) server: Field<String>,
 }
 
 /// Bounds on time, size and memory.

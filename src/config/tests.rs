@@ -70,6 +70,7 @@ fn the_example_of_the_design_is_understood() {
     let rules = config.policy.allow.unwrap();
     assert_eq!((&rules[0].agents[..], &rules[0].operations), (&[NamePattern::Every][..], &Operations::Every));
     assert_eq!(config.meshes[0].cluster_domain, "west.local");
+    assert_eq!(config.meshes[0].server, "spiffe://west.example/ns/dragoman-system/sa/*");
     assert_eq!(config.limits.message, 16 * 1024 * 1024);
     assert_eq!((config.limits.unary, config.limits.drain.as_secs()), (None, 25));
 }
@@ -132,7 +133,7 @@ policy:
     agents: [currency]
     operations: [SendMessage, GetAgentCard]
   - from: ["spiffe://west.example/**"]
-meshes: [{name: west, trustDomain: west.example, directory: "https://10.0.0.4"}]
+meshes: [{name: west, trustDomain: west.example, directory: "https://10.0.0.4", server: "spiffe://west.example/ns/mesh/sa/*"}]
 limits: {message: 1KiB, buffered: 1536KiB, streamWindow: 2MiB, connect: 250ms, unary: 90s, streamIdle: 2h, drain: 0s, threads: 4}
 cards: {keys: [/etc/keys/a.jwk], maxAge: 0s}
 log: {format: TEXT, level: Warn}
@@ -152,6 +153,7 @@ fn every_value_can_be_another() {
     assert!(rule.operations.contains(crate::a2a::Operation::SendMessage));
     assert!(!rule.operations.contains(crate::a2a::Operation::GetTask));
     assert_eq!((config.log.format, config.log.level), (LogFormat::Text, LogLevel::Warn));
+    assert_eq!(config.meshes[0].server, "spiffe://west.example/ns/mesh/sa/*");
     assert_eq!(config.limits.threads, 4);
     let socket = with("identity: {workloadApi: {socket: \"unix:///run/spire.sock\"}}");
     assert_eq!(socket.identity.source, Source::WorkloadApi { socket: "/run/spire.sock".into() });

@@ -198,12 +198,9 @@ impl Catalog {
             match host.strip_suffix(&*self.zone).map(|rest| rest.strip_suffix('.').unwrap_or(rest)) {
                 // The zone itself, or a name of the directory that is not in it.
                 Some("") | None => None,
-                Some(labels) => {
-                    let namespace = labels.strip_prefix("index.").unwrap_or(labels);
-                    if !is_label(namespace) {
-                        return Err(Refusal::new(StatusCode::NOT_FOUND, format!("no catalogue of {host}")));
-                    }
-                    Some(namespace.to_owned())
+                Some(namespace) if is_label(namespace) => Some(namespace.to_owned()),
+                Some(_) => {
+                    return Err(Refusal::new(StatusCode::NOT_FOUND, format!("no catalogue of {host}")));
                 }
             };
         let domain = match &namespace {

@@ -308,6 +308,13 @@ class Network(unittest.TestCase):
         self.assertEqual(self.egress("separate", "dragoman-directory"), {53, 443, 6443, 2643, 2644})
         self.assertEqual(self.egress("separate", "dragoman-identity"), {53, 443, 6443})
 
+    def test_who_asks_another_directory_is_told_whom_to_expect_there(self):
+        for name in ["controller.yaml", "sidecar.yaml"]:
+            config = charts.kind(charts.case_objects("dragoman", "meshes"), "ConfigMap")
+            [text] = [each["data"][name] for each in config if name in (each.get("data") or {})]
+            servers = {mesh["name"]: mesh.get("server") for mesh in yaml.safe_load(text)["meshes"]}
+            self.assertEqual(servers, {"west": "spiffe://west.example/ns/mesh/sa/*", "north": None, "south": None}, name)
+
     def test_doors_that_are_moved_take_everything_along(self):
         objects = charts.case_objects("dragoman", "moved")
         [policy] = charts.kind(objects, "NetworkPolicy")

@@ -165,7 +165,7 @@ state: /var/lib/dragoman
 {{- end -}}
 {{- $meshes := list -}}
 {{- range $values.meshes -}}
-{{- $meshes = append $meshes (pick . "name" "trustDomain" "clusterDomain" "nameservers" "directory") -}}
+{{- $meshes = append $meshes (pick . "name" "trustDomain" "clusterDomain" "nameservers" "directory" "server") -}}
 {{- end -}}
 {{- with $meshes }}{{ $_ := set $config "meshes" . }}{{ end -}}
 {{- include "dragoman.merge" (dict "into" $config "over" (deepCopy $values.sidecar.config)) -}}

@@ -23,8 +23,11 @@ async fn directory_of(west: &Mesh, mesh: &str) -> Directory {
 /// The part of a sidecar's configuration that names both directories.
 fn asks_both(east: &Mesh, own: &Directory, west: &Directory) -> Value {
     let mut config = asks(east, own);
-    config["discovery"]["directory"]["server"] = "spiffe://{trustDomain}/ns/*/sa/directory".into();
-    config["meshes"] = json!([{"name": "west", "trustDomain": "west.example", "directory": west.url()}]);
+    // It is in another namespace than our own, which says nothing about it.
+    config["meshes"] = json!([{
+        "name": "west", "trustDomain": "west.example",
+        "directory": west.url(), "server": "spiffe://west.example/ns/*/sa/directory",
+    }]);
     config
 }
 
@@ -83,6 +86,12 @@ async fn of_its_own_agents_a_mesh_is_believed_before_whoever_relays_them() {
     assert_eq!(endpoints(&rows, hotel), json!(["10.9.0.1:2643"]), "not at both");
     assert_eq!(endpoints(&rows, ledger), json!(["10.0.0.2:2643"]), "what only the relay is shown");
     assert_eq!(endpoints(&rows, loans), json!(["10.9.0.3:2643"]));
+    // By default it is in `dragoman-system`, wherever our own is.
+    let mut config = asks_both(&east, &own, &far);
+    config["meshes"][0].as_object_mut().unwrap().remove("server");
+    let careful = east.sidecar("planner", config).await;
+    let warning = list(&careful, "?mesh=west").await.1.remove(0);
+    assert!(warning.contains("spiffe://west.example/ns/dragoman-system/sa/*"), "{warning}");
     // Who cannot know is not asked.
     drop(far);
     assert!(list(&planner, "?mesh=east").await.1.is_empty());

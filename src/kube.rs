@@ -59,3 +59,21 @@ fn why(error: &kube::Error) -> String {
         error => describe(error),
     }
 }
+
+/// A text of at most `max` bytes, cut between characters.
+fn cut(mut text: String, max: usize) -> String {
+    text.truncate(text.floor_char_boundary(max));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(cut("ü".repeat(600), 1024).len(), 1024);
+        assert_eq!(cut(format!("a{}", "ü".repeat(600)), 1024).len(), 1023);
+        assert_eq!(cut("short".to_owned(), 1024), "short");
+    }
+}

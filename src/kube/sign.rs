@@ -19,6 +19,7 @@ use crate::proto::mesh;
 use crate::task;
 
 mod bundle;
+mod claims;
 mod federation;
 mod keeper;
 mod kept;
@@ -27,9 +28,11 @@ mod limit;
 mod metrics;
 mod names;
 mod own;
+mod refused;
 mod review;
 mod secret;
 mod service;
+mod sparing;
 
 use self::keeper::Keeper;
 pub use self::metrics::Metrics;
@@ -168,5 +171,7 @@ fn readiness(
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod forge;
 #[cfg(test)]
 mod tests;

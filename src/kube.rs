@@ -16,6 +16,7 @@ mod mirror;
 pub mod services;
 pub mod sign;
 pub mod watch;
+mod words;
 
 /// A client of the API server that a kubeconfig names; without one, of the cluster that this pod runs in.
 ///

@@ -32,6 +32,7 @@ mod refused;
 mod review;
 mod secret;
 mod service;
+mod slices;
 mod sparing;
 
 use self::keeper::Keeper;

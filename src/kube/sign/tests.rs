@@ -373,6 +373,7 @@ async fn names_are_those_that_endpoint_slices_confirm_and_those_that_an_operator
     cluster
         .api
         .put(&format!("{SLICES}/currency-a2a-abcde"), slice("currency-a2a", &["uid-of-currency", "x"]));
+    tokio::time::sleep(Duration::from_secs(30)).await;
     let second = replica.certify("good").await.unwrap();
     assert_eq!(names(&second), ["currency.travel.svc.cluster.local"]);
     assert_eq!(second.renew_in, None);
@@ -384,6 +385,7 @@ async fn names_are_those_that_endpoint_slices_confirm_and_those_that_an_operator
         ["dragoman-identity.dragoman-system.svc.cluster.local", "dragoman-identity.dragoman-system.svc"];
     assert_eq!(names(&own), [&service[..], &["a2a.cluster.local"]].concat(), "the directory may show it");
     // Names are a courtesy: the certificate comes without them too.
+    tokio::time::sleep(Duration::from_secs(30)).await;
     cluster.api.fail(Method::GET, "endpointslices", StatusCode::FORBIDDEN);
     assert!(names(&replica.certify("good").await.unwrap()).is_empty());
 }

@@ -17,6 +17,7 @@ mod mirror;
 pub mod services;
 pub mod sign;
 pub mod watch;
+mod words;
 
 /// A client of the API server that a kubeconfig names; without one, of the cluster that this pod runs in.
 ///
@@ -58,5 +59,23 @@ fn why(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         error => describe(error),
+    }
+}
+
+/// A text of at most `max` bytes, cut between characters.
+fn cut(mut text: String, max: usize) -> String {
+    text.truncate(text.floor_char_boundary(max));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(cut("ü".repeat(600), 1024).len(), 1024);
+        assert_eq!(cut(format!("a{}", "ü".repeat(600)), 1024).len(), 1023);
+        assert_eq!(cut("short".to_owned(), 1024), "short");
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::listeners::{Bound, Listeners};
@@ -21,6 +22,7 @@ use crate::identity::{Clock, State, TrustDomain};
 use crate::kube;
 use crate::net::open;
 use crate::net::serve::{Callers, Http};
+use crate::task;
 
 mod directory;
 mod identity;
@@ -33,6 +35,9 @@ pub use self::injector::READER;
 const PATIENCE: Duration = Duration::from_secs(25);
 /// What a peer may send ahead on one stream.
 const STREAM_WINDOW: u32 = 256 * 1024;
+/// How long a role may hold up the other roles of the process. A rollout that went wrong is told before (a Deployment gives
+/// up after ten minutes); certificates last for hours longer, and nobody could renew one while this pod is not ready.
+const HELD_UP: Duration = Duration::from_mins(15);
 
 /// A controller that runs.
 #[derive(Debug)]
@@ -67,6 +72,8 @@ pub(super) struct Ground<'a> {
 /// A part that gets ready in its own time.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
+    /// Whose part it is.
+    pub(super) role: Role,
     /// What it is called.
     pub(super) name: &'static str,
     /// Whether it is ready, else what is missing.
@@ -156,7 +163,9 @@ impl Controller {
     fn over(ground: Ground<'_>, trigger: Trigger) -> Result<Self, StartError> {
         let mut listeners = ground.listeners();
         let Ground { config, drain, registry, mut doors, gates, mut tasks, .. } = ground;
-        let subject = Box::new(Gates(gates.clone()));
+        let subject = Gates { gates: gates.clone(), begun: Instant::now() };
+        tasks.push(task::spawn(subject.clone().watch()));
+        let subject = Box::new(subject);
         let admin = Arc::new(Admin { registry, drain, subject });
         listeners.admin(Bound::to(&config.admin.listen)?, &admin);
         doors.extend(listeners.addresses.admin.first().map(|address| ("admin", *address)));
@@ -181,17 +190,58 @@ impl Controller {
 }
 
 /// What a controller tells of itself.
-#[derive(Debug)]
-struct Gates(Vec<Gate>);
+#[derive(Clone, Debug)]
+struct Gates {
+    gates: Vec<Gate>,
+    begun: Instant,
+}
+
+impl Gates {
+    /// What is not ready, of which role and why.
+    fn missing(&self) -> Vec<(Role, String)> {
+        let missing = self.gates.iter().filter_map(|gate| {
+            let state = gate.state.borrow();
+            let reason = state.as_ref().err()?;
+            Some((gate.role, format!("{}: {}: {reason}", word(gate.role), gate.name)))
+        });
+        missing.collect()
+    }
+
+    /// Whether what is missing no longer holds up the roles that are ready: whoever is not refuses for itself what it is
+    /// asked, and is no worse off with an address than without.
+    fn given_up(&self, missing: &[(Role, String)]) -> bool {
+        let ready = |gate: &Gate| missing.iter().all(|(role, _)| *role != gate.role);
+        self.begun.elapsed() >= HELD_UP && self.gates.iter().any(ready)
+    }
+
+    /// Says once who has been given up.
+    async fn watch(self) {
+        sleep_until(self.begun + HELD_UP).await;
+        let missing = self.missing();
+        if !missing.is_empty() && self.given_up(&missing) {
+            let missing = lines(missing);
+            tracing::warn!(missing, "Ready without this: it holds up the other roles no longer");
+        }
+    }
+}
+
+fn lines(missing: Vec<(Role, String)>) -> String {
+    missing.into_iter().map(|(_, line)| line).collect::<Vec<_>>().join("\n")
+}
+
+/// The word in the configuration.
+const fn word(role: Role) -> &'static str {
+    match role {
+        Role::Directory => "directory",
+        Role::Identity => "identity",
+        Role::Injector => "injector",
+    }
+}
 
 impl Subject for Gates {
     fn started(&self) -> Result<(), String> {
-        let missing = self.0.iter().filter_map(|gate| {
-            let state = gate.state.borrow();
-            state.as_ref().err().map(|reason| format!("{}: {reason}", gate.name))
-        });
-        let missing: Vec<String> = missing.collect();
-        if missing.is_empty() { Ok(()) } else { Err(missing.join("\n")) }
+        let missing = self.missing();
+        if missing.is_empty() || self.given_up(&missing) { Ok(()) } else { Err(lines(missing)) }
     }
 
     fn page(&self, _: &str) -> Option<Value> {
@@ -199,7 +249,8 @@ impl Subject for Gates {
     }
 
     fn overview(&self) -> String {
-        "see /metrics\n".to_owned()
+        let missing = self.missing().into_iter().map(|(_, line)| format!("missing: {line}\n"));
+        missing.chain(["see /metrics\n".to_owned()]).collect()
     }
 }
 
@@ -209,5 +260,49 @@ impl fmt::Debug for Ground<'_> {
             .field("doors", &self.doors)
             .field("gates", &self.gates)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type State = Result<(), String>;
+
+    fn gate(role: Role, name: &'static str) -> (watch::Sender<State>, Gate) {
+        let (state_tx, state) = watch::channel(Err("not yet".to_owned()));
+        (state_tx, Gate { role, name, state })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_missing_is_told_with_its_role_and_holds_up_the_others_for_a_while_only() {
+        let (issuer, first) = gate(Role::Identity, "issuer");
+        let (certificate, second) = gate(Role::Injector, "certificate");
+        let (_roots, third) = gate(Role::Injector, "roots");
+        let gates = Gates { gates: vec![first, second, third], begun: Instant::now() };
+        assert_eq!(
+            gates.started().unwrap_err(),
+            "identity: issuer: not yet\ninjector: certificate: not yet\ninjector: roots: not yet"
+        );
+        tokio::time::advance(HELD_UP).await;
+        assert!(gates.started().is_err(), "nobody is ready");
+        certificate.send(Ok(())).unwrap();
+        assert!(gates.started().is_err(), "no role is ready as a whole");
+        issuer.send(Ok(())).unwrap();
+        assert_eq!(gates.started(), Ok(()));
+        assert!(gates.overview().starts_with("missing: injector: roots: not yet\n"), "{}", gates.overview());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_alone_or_has_only_begun_waits() {
+        let (issuer, first) = gate(Role::Identity, "issuer");
+        let (_roots, second) = gate(Role::Injector, "roots");
+        let both = Gates { gates: vec![first, second.clone()], begun: Instant::now() };
+        issuer.send(Ok(())).unwrap();
+        tokio::time::advance(HELD_UP - Duration::from_secs(1)).await;
+        assert_eq!(both.started(), Err("injector: roots: not yet".to_owned()));
+        let alone = Gates { gates: vec![second], begun: both.begun };
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!((both.started(), alone.started().is_err()), (Ok(()), true));
     }
 }

@@ -19,6 +19,7 @@ use crate::proto::mesh;
 use crate::task;
 
 mod bundle;
+mod claims;
 mod federation;
 mod keeper;
 mod kept;
@@ -27,9 +28,12 @@ mod limit;
 mod metrics;
 mod names;
 mod own;
+mod refused;
 mod review;
 mod secret;
 mod service;
+mod slices;
+mod sparing;
 
 use self::keeper::Keeper;
 pub use self::metrics::Metrics;
@@ -166,5 +170,7 @@ fn readiness(
     (ready, judging)
 }
 
+#[cfg(test)]
+mod forge;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,9 @@ use crate::harness::kubernetes::{Kubernetes, Token, door};
 use crate::harness::mesh::{Mesh, Sidecar, beside, known, merge};
 use crate::harness::{eventually, logs, soon};
 
+#[path = "../../src/kube/sign/forge.rs"]
+mod forge;
+
 const HOST: &str = "dragoman-identity.dragoman-system.svc.cluster.local";
 const SECRET: &str = "/api/v1/namespaces/dragoman-system/secrets/dragoman-issuer";
 const MAP: &str = "/api/v1/namespaces/dragoman-system/configmaps/dragoman-trust-bundle";
@@ -47,15 +50,15 @@ impl House {
     }
 
     /// A token of a service account that the API server knows, as the kubelet writes it.
-    fn token(&self, account: &str, text: &str) {
+    fn token(&self, account: &str, name: &str) {
         let token = Token {
             audience: "dragoman-identity".to_owned(),
             namespace: self.mesh.namespace.clone(),
             account: account.to_owned(),
             pod: Some((format!("{account}-0"), format!("uid-of-{account}"))),
         };
-        self.kubernetes.api.token(text, token);
-        self.write(account, text);
+        self.kubernetes.api.token(&jwt(name), token);
+        self.write(account, name);
     }
 
     /// What the endpoint slice controller writes about the pod of an agent.
@@ -73,9 +76,10 @@ impl House {
         self.kubernetes.api.put_at(&path, slice);
     }
 
-    fn write(&self, account: &str, text: &str) {
+    /// What the kubelet writes, whatever the API server knows.
+    fn write(&self, account: &str, name: &str) {
         std::fs::create_dir_all(self.dir.path().join(account)).unwrap();
-        std::fs::write(self.dir.path().join(account).join("token"), text).unwrap();
+        std::fs::write(self.dir.path().join(account).join("token"), jwt(name)).unwrap();
     }
 
     /// A sidecar that asks the identity service at that port.
@@ -91,6 +95,11 @@ impl House {
         config["discovery"]["nameservers"] = json!([self.dns.address.to_string()]);
         self.mesh.start_as(&config)
     }
+}
+
+/// The token of that name, for the identity service and for a long time.
+fn jwt(name: &str) -> String {
+    forge::jwt(name, "dragoman-identity", 4_000_000_000)
 }
 
 /// What a sidecar that is not ready is waiting for.
@@ -131,7 +140,8 @@ async fn two_sidecars_get_their_identities_from_the_service_and_talk() {
     let line = logs::line("the decision", |line| line["id"] == *id && line["decision"] == "allowed").await;
     assert_eq!(line["pod"], "currency-0");
     assert_eq!(line["dns"], format!("currency.{}.svc.cluster.local", house.mesh.namespace));
-    let secret = |line: &Value| line.to_string().contains("token-of-");
+    let tokens = [jwt("token-of-currency"), jwt("token-of-planner")];
+    let secret = |line: &Value| tokens.iter().any(|token| line.to_string().contains(token));
     assert_eq!(logs::count(secret), 0);
     // Keys are nowhere but in memory.
     let texts = texts(house.dir.path());

@@ -16,7 +16,7 @@ use crate::app::identity::{self, Origin};
 use crate::app::listeners::Bound;
 use crate::app::{StartError, assemble};
 use crate::binding::{Edge, grpc};
-use crate::config::{PeerMesh, Source};
+use crate::config::{PeerMesh, Role, Source};
 use crate::directory::cards::{self, Cards};
 use crate::directory::serve::{self, Dns, Sockets};
 use crate::directory::service::Caller;
@@ -72,7 +72,7 @@ pub(super) async fn serve(
 ) -> Result<(), StartError> {
     let config = ground.config;
     let tls = identity(ground)?;
-    ground.gates.push(Gate { name: "agents", state: complete.clone() });
+    ground.gates.push(Gate { role: Role::Directory, name: "agents", state: complete.clone() });
     let peers = Peers::new(tls.clone(), http2::Settings { connect: CONNECT, stream_window: STREAM_WINDOW });
     let metrics = Metrics::default();
     metrics.register(&mut ground.registry);
@@ -150,7 +150,7 @@ fn obtained(ground: &mut Ground<'_>, source: &Source) -> Result<watch::Receiver<
     };
     let (states, keeping) = identity::source(source, origin)?;
     let (gate, state) = watch::channel(Err("not there yet".to_owned()));
-    ground.gates.push(Gate { name: "identity", state });
+    ground.gates.push(Gate { role: Role::Directory, name: "identity", state });
     ground.tasks.push(keeping);
     let mut latest = states.clone();
     ground.tasks.push(task::spawn(async move {

@@ -9,7 +9,7 @@ use tower::ServiceExt as _;
 use super::{Gate, Ground};
 use crate::app::listeners::Bound;
 use crate::app::{StartError, assemble};
-use crate::config::ControllerConfig;
+use crate::config::{ControllerConfig, Role};
 use crate::identity::TrustDomain;
 use crate::kube::sign::{self, Settings, Signing};
 use crate::net::crowd::Places;
@@ -47,7 +47,7 @@ pub(super) fn start(ground: &mut Ground<'_>) -> Result<(), StartError> {
     });
     ground.tasks.extend(listeners.tasks);
     ground.tasks.extend(tasks);
-    ground.gates.push(Gate { name: "identity", state: ready });
+    ground.gates.push(Gate { role: Role::Identity, name: "issuer", state: ready });
     Ok(())
 }
 

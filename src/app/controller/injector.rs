@@ -10,7 +10,7 @@ use tonic::body::Body;
 use super::{Gate, Ground, services};
 use crate::app::StartError;
 use crate::app::listeners::Bound;
-use crate::config::{self, Config, ConfigErrors, Mesh, WebhookCertificate};
+use crate::config::{self, Config, ConfigErrors, Mesh, Role, WebhookCertificate};
 use crate::kube::inject::{
     Configured, InjectConfig, Keeper, Metrics, Published, Reader, Serving, Teller, Templates, Webhook, Wrong,
     tls, watch_dir, watch_roots,
@@ -43,9 +43,9 @@ fn webhook(ground: &mut Ground<'_>) -> Result<(), StartError> {
     let metrics = Metrics::default();
     metrics.register(&mut ground.registry);
     let certificate = certificate(ground, &metrics);
-    gate(ground, "injector certificate", certificate.clone());
+    gate(ground, "certificate", certificate.clone());
     let config = roots(ground, templates);
-    gate(ground, "injector roots", config.clone());
+    gate(ground, "roots", config.clone());
     let (teller, telling) = Teller::start(ground.kubernetes.clone(), metrics.clone());
     ground.tasks.push(telling);
     let bound = Bound::to(&ground.config.injector.listen)?;
@@ -146,7 +146,7 @@ fn gate<T: Send + Sync + 'static>(
 ) {
     let outcome = |state: &Result<T, String>| state.as_ref().map(drop).map_err(Clone::clone);
     let ready = watch::Sender::new(outcome(&state.borrow_and_update()));
-    ground.gates.push(Gate { name, state: ready.subscribe() });
+    ground.gates.push(Gate { role: Role::Injector, name, state: ready.subscribe() });
     ground.tasks.push(task::spawn(async move {
         while state.changed().await.is_ok() {
             drop(ready.send_replace(outcome(&state.borrow_and_update())));

@@ -212,7 +212,7 @@ async fn a_document_is_made_once_for_each_snapshot_and_host() {
     let (snapshots, receiver) = watch::channel(Arc::default());
     let know = |agents: &[&str]| {
         let agents = agents.iter().map(|name| agent(name, Some(V1))).collect();
-        snapshots.send_replace(Arc::new(Snapshot { agents, ..Snapshot::default() }));
+        snapshots.send_replace(Arc::new(Snapshot { agents, complete: true, ..Snapshot::default() }));
     };
     know(&["currency"]);
     let complete = watch::channel(Ok(())).1;

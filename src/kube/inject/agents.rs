@@ -11,6 +11,7 @@ use super::config::Reader;
 use super::decision::{Cause, Refusal};
 use super::ports;
 use crate::a2a::is_label;
+use crate::kube::words::mesh_service;
 
 /// The labels that name an agent, the first that is there.
 const NAME_LABELS: [&str; 2] = ["app.kubernetes.io/name", "app"];
@@ -96,11 +97,16 @@ fn name<'a>(labels: Option<&'a BTreeMap<String, String>>, wishes: &Wishes<'a>) -
         let message = "what is the agent called? Set the annotation dragoman.dev/agent, or the label app.kubernetes.io/name";
         return Err(Refusal::new(Cause::Name, message.to_owned()));
     };
-    if is_label(name) {
-        return Ok(name);
-    }
-    let advice = "a-z, 0-9 and '-' inside, 63 at most: set the annotation dragoman.dev/agent to such a name";
-    Err(Refusal::new(Cause::Name, format!("{source}: {name:?} is no agent name, which is {advice}")))
+    let wrong = || unnamable(&source, name, "set the annotation dragoman.dev/agent to such a name");
+    mesh_service(name).map(|_| name).ok_or_else(wrong)
+}
+
+/// No Service can stand before an agent of that name, so nobody would find it.
+fn unnamable(source: &str, name: &str, advice: &str) -> Refusal {
+    let what = format!(
+        "{source}: {name:?} is no agent name in Kubernetes, where its Service is called NAME-a2a: a-z, 0-9 and '-' inside, a letter first, 59 at most: {advice}"
+    );
+    Refusal::new(Cause::Name, what)
 }
 
 /// The agents of a list. What is in it is checked with the whole configuration.
@@ -108,7 +114,14 @@ fn several(text: &str, reader: &dyn Reader) -> Result<Part, Refusal> {
     let list = reader.read("annotation dragoman.dev/agents", text);
     let list = list.map_err(|message| Refusal::new(Cause::Annotation, message))?;
     match list {
-        Value::Array(agents) if !agents.is_empty() => Ok(Part { agents, ..Part::default() }),
+        Value::Array(agents) if !agents.is_empty() => {
+            let part = Part { agents, ..Part::default() };
+            // What is no name anywhere is told with its place in the list, when that is checked.
+            match part.names().iter().find(|name| is_label(name) && mesh_service(name).is_none()) {
+                Some(name) => Err(unnamable("annotation dragoman.dev/agents", name, "give it such a name")),
+                None => Ok(part),
+            }
+        }
         Value::Array(_) | Value::Null => {
             let what = "is empty; for a pod that only calls set dragoman.dev/serve: \"false\"";
             Err(Refusal::annotation("agents", what))

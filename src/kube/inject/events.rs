@@ -8,6 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::decision::Decision;
 use super::metrics::Metrics;
+use crate::kube::cut;
 use crate::task;
 
 /// How many Events may wait to be told; more are dropped, since old news helps nobody.
@@ -61,7 +62,7 @@ impl Teller {
                 None => return,
             },
         };
-        let news = News { about, kind, reason, note: cut(note) };
+        let news = News { about, kind, reason, note: cut(note, NOTE_MAX) };
         if self.queue.try_send(news).is_err() {
             self.metrics.event("dropped");
         }
@@ -95,27 +96,5 @@ async fn tell(client: Client, mut news: mpsc::Receiver<News>, metrics: Metrics) 
                 complaint = Some(error);
             }
         }
-    }
-}
-
-/// A note that is not too long.
-fn cut(mut note: String) -> String {
-    let mut end = NOTE_MAX.min(note.len());
-    while !note.is_char_boundary(end) {
-        end -= 1;
-    }
-    note.truncate(end);
-    note
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_note_is_cut_between_characters() {
-        assert_eq!(cut("ü".repeat(600)).len(), 1024);
-        assert_eq!(cut(format!("a{}", "ü".repeat(600))).len(), 1023);
-        assert_eq!(cut("short".to_owned()), "short");
     }
 }

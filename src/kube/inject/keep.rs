@@ -64,8 +64,6 @@ pub struct Keeper {
 /// Why the certificate is not in order.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
-    #[error("MutatingWebhookConfiguration {0} is not there")]
-    NoWebhook(String),
     #[error("{what}: {error}")]
     Api {
         what: String,
@@ -104,7 +102,7 @@ impl Keeper {
             task::spawn(watch_both(secrets.clone(), webhooks.clone(), &self, Arc::clone(&changed)));
         let mut chance = StdRng::seed_from_u64(self.seed);
         let mut pause = PAUSE;
-        let mut round = Round { keeper: &self, secrets, webhooks, last: None };
+        let mut round = Round { keeper: &self, secrets, webhooks, last: None, absent: false };
         loop {
             let wait = match round.go().await {
                 Ok((kept, due)) => {
@@ -152,6 +150,8 @@ struct Round<'a> {
     webhooks: Api<MutatingWebhookConfiguration>,
     /// What was kept the last time: a Secret that is gone takes its CAs along, which API servers may still go by.
     last: Option<Kept>,
+    /// Whether there was no webhook's configuration the last time.
+    absent: bool,
 }
 
 impl Round<'_> {
@@ -229,13 +229,20 @@ impl Round<'_> {
         }
     }
 
-    /// Sees to it that API servers believe every CA that is kept.
-    async fn believed(&self, kept: &Kept) -> Result<(), Trouble> {
+    /// Sees to it that API servers believe every CA that is kept. Without the webhook's configuration no API server asks, so
+    /// there is nobody to tell: whoever took it away, perhaps in an emergency, must not lose the controller as well. Once it
+    /// is there the watch says so.
+    async fn believed(&mut self, kept: &Kept) -> Result<(), Trouble> {
         let name = &self.keeper.webhook;
         let what = |doing: &str| format!("cannot {doing} MutatingWebhookConfiguration {name}");
         let found = self.webhooks.get_opt(name).await;
         let found = found.map_err(|error| Trouble::Api { what: what("read"), error })?;
-        let webhooks = found.ok_or_else(|| Trouble::NoWebhook(name.clone()))?.webhooks.unwrap_or_default();
+        let absent = found.is_none();
+        if absent && !self.absent {
+            tracing::warn!(webhook = name, "There is no MutatingWebhookConfiguration: pods get no sidecars");
+        }
+        self.absent = absent;
+        let webhooks = found.and_then(|found| found.webhooks).unwrap_or_default();
         let bundle = ByteString(kept.bundle().into_bytes());
         if webhooks.iter().all(|webhook| webhook.client_config.ca_bundle.as_ref() == Some(&bundle)) {
             return Ok(());

@@ -11,14 +11,15 @@ use super::{
     AGENT, AGENT_LABELS, MANAGED_BY, US,
     pod::{Owner, Owners},
 };
-use crate::{a2a::is_label, kube::mirror::Key};
+use crate::kube::{
+    mirror::Key,
+    words::{SUFFIX, mesh_service},
+};
 
 /// The name of a mesh port.
 const PORT: &str = "a2a";
 /// Its number.
 const NUMBER: i32 = 2643;
-/// What stands behind an agent's name in that of its Service.
-const SUFFIX: &str = "-a2a";
 /// The most owners that a Service is given: it lives as long as one of them.
 const OWNERS_MAX: usize = 64;
 
@@ -28,12 +29,9 @@ pub(super) fn agent_of(service: &Key) -> Option<Key> {
     Some(Key::new(&service.namespace, agent))
 }
 
-/// What the Service of an agent is called; nothing if no Service can be called so (RFC 1035: 63 letters, digits and `-`,
-/// a letter first).
+/// What the Service of an agent is called; nothing if no Service can be called so.
 pub(super) fn service_of(agent: &Key) -> Option<Key> {
-    let name = agent.name.clone() + SUFFIX;
-    let possible = is_label(&name) && name.starts_with(|first: char| first.is_ascii_lowercase());
-    possible.then(|| Key { namespace: agent.namespace.clone(), name })
+    mesh_service(&agent.name).map(|name| Key { namespace: agent.namespace.clone(), name })
 }
 
 /// What is there under the name of a mesh Service.

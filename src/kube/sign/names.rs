@@ -1,26 +1,16 @@
 //! Which DNS names a pod may have in its certificate: those of Services that really lead to it, by their EndpointSlices.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::{Api, Client, api::ListParams};
-use tokio::time::{Instant, timeout};
+use kube::Client;
+use tokio::time::Instant;
 
-use super::review::Workload;
-use crate::a2a::is_label;
-use crate::kube::why;
+use super::{review::Workload, slices::Slices};
 
-/// The name of a port that is the mesh's, and what the Service of an injected agent has behind the agent's name.
-const PORT: &str = "a2a";
-const OWN: &str = "-a2a";
-/// Which Service a slice belongs to.
-const SERVICE: &str = "kubernetes.io/service-name";
-/// How long the API server may take.
-const ANSWER: Duration = Duration::from_secs(5);
 /// The most names in one certificate.
 const NAMES_MAX: usize = 64;
 /// When a pod without a name is asked to come again: a Service may not have got to know it yet. Twice as long each time, and
@@ -32,13 +22,12 @@ const PODS_MAX: usize = 10_000;
 const PODS_AGE: Duration = Duration::from_hours(1);
 
 /// What is known about names.
-#[derive(Clone)]
 pub(super) struct Names {
-    client: Client,
+    slices: Slices,
     cluster_domain: String,
     /// Names by service account, `name.namespace`, that an operator has given.
-    given: Arc<BTreeMap<String, Vec<String>>>,
-    nameless: Arc<Mutex<HashMap<String, Nameless>>>,
+    given: BTreeMap<String, Vec<String>>,
+    nameless: Mutex<HashMap<String, Nameless>>,
 }
 
 /// A pod that no Service leads to yet.
@@ -58,26 +47,12 @@ pub(super) struct Named {
 
 impl Names {
     pub(super) fn new(client: Client, cluster_domain: String, given: BTreeMap<String, Vec<String>>) -> Self {
-        Self { client, cluster_domain, given: Arc::new(given), nameless: Arc::default() }
+        Self { slices: Slices::new(client), cluster_domain, given, nameless: Mutex::default() }
     }
 
     /// The names of a pod. An API server that does not tell costs names, never the certificate.
     pub(super) async fn of(&self, workload: &Workload) -> Named {
-        let slices: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &workload.namespace);
-        // What the API server has at hand will do.
-        let all = ListParams::default().match_any();
-        let confirmed = match timeout(ANSWER, slices.list(&all)).await {
-            Ok(Ok(slices)) => agents(&slices.items, &workload.uid),
-            Ok(Err(error)) => {
-                let (reason, namespace) = (why(&error), &workload.namespace);
-                tracing::warn!(reason, namespace, "EndpointSlices are not told, so no DNS name is confirmed");
-                BTreeSet::new()
-            }
-            Err(_) => {
-                tracing::warn!(namespace = workload.namespace, "EndpointSlices are not told in time");
-                BTreeSet::new()
-            }
-        };
+        let confirmed = self.slices.agents(&workload.namespace, &workload.uid).await;
         let again = if confirmed.is_empty() { self.again(&workload.uid) } else { self.forget(&workload.uid) };
         let (namespace, zone) = (&workload.namespace, &self.cluster_domain);
         let services = confirmed.into_iter().map(|agent| format!("{agent}.{namespace}.svc.{zone}"));
@@ -109,69 +84,9 @@ impl Names {
     }
 }
 
-/// The agents whose Services lead to a pod, ready or not.
-fn agents(slices: &[EndpointSlice], uid: &str) -> BTreeSet<String> {
-    let leads = |slice: &&EndpointSlice| {
-        let ours = |port: &Option<String>| port.as_deref() == Some(PORT);
-        let named = slice.ports.iter().flatten().any(|port| ours(&port.name));
-        let to_it = |target: &Option<String>| target.as_deref() == Some(uid);
-        named
-            && slice
-                .endpoints
-                .iter()
-                .any(|endpoint| endpoint.target_ref.as_ref().is_some_and(|target| to_it(&target.uid)))
-    };
-    let agent = |slice: &EndpointSlice| {
-        let service = slice.metadata.labels.as_ref()?.get(SERVICE)?;
-        let agent = service.strip_suffix(OWN).unwrap_or(service);
-        is_label(agent).then(|| agent.to_owned())
-    };
-    slices.iter().filter(leads).filter_map(agent).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    /// A slice as the endpoint slice controller writes it.
-    fn slice(service: &str, port: &str, uid: &str) -> EndpointSlice {
-        serde_json::from_value(json!({
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "addressType": "IPv4",
-            "metadata": {
-                "name": format!("{service}-abcde"),
-                "namespace": "travel",
-                "labels": {
-                    "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
-                    "kubernetes.io/service-name": service,
-                },
-            },
-            "endpoints": [{
-                "addresses": ["10.0.0.7"],
-                "conditions": {"ready": false, "serving": false, "terminating": false},
-                "nodeName": "node-1",
-                "targetRef": {"kind": "Pod", "name": "x", "namespace": "travel", "uid": uid},
-            }],
-            "ports": [{"name": port, "port": 2643, "protocol": "TCP"}],
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_name_is_a_service_with_the_mesh_port_that_leads_to_the_pod() {
-        let slices = [
-            slice("currency-a2a", "a2a", "uid"),
-            slice("rates", "a2a", "uid"),
-            slice("web", "http", "uid"),
-            slice("other", "a2a", "another uid"),
-            slice("-a2a", "a2a", "uid"),
-        ];
-        assert_eq!(agents(&slices, "uid"), BTreeSet::from(["currency".to_owned(), "rates".to_owned()]));
-        assert!(agents(&slices, "").is_empty());
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_pod_without_a_name_comes_again_less_and_less_and_then_no_more() {

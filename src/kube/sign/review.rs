@@ -4,10 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::{Api, Client, api::PostParams};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
-use super::service::Refusal;
-use crate::kube::why;
+use super::{
+    refused::{Hash, Refused},
+    service::Refusal,
+};
+use crate::kube::{cut, why};
 
 /// How many reviews may be under way, and how long a request waits for its turn.
 const REVIEWS_MAX: usize = 32;
@@ -16,6 +22,8 @@ const TURN: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(10);
 /// When somebody who had no turn may come again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How much is passed on of why a token is refused, in bytes: an API server quotes what is in it.
+const REASON_MAX: usize = 512;
 
 const ACCOUNT: &str = "system:serviceaccount:";
 /// What the API server adds about the pod that a token is bound to.
@@ -37,19 +45,37 @@ pub(super) struct Reviewer {
     reviews: Api<TokenReview>,
     audience: String,
     turns: Arc<Semaphore>,
+    refused: Arc<Refused>,
 }
 
 impl Reviewer {
     pub(super) fn new(client: &Client, audience: String) -> Self {
         let turns = Arc::new(Semaphore::new(REVIEWS_MAX));
-        Self { reviews: Api::all(client.clone()), audience, turns }
+        Self { reviews: Api::all(client.clone()), audience, turns, refused: Arc::default() }
     }
 
     /// Whose token this is. There is no other audience than ours, and no account without a pod.
     pub(super) async fn review(&self, token: String) -> Result<Workload, Refusal> {
+        let hash = Hash::of(&token);
+        self.known(hash)?;
         let Ok(Ok(_turn)) = timeout(TURN, self.turns.acquire()).await else {
             return Err(Refusal::Busy { who: "all pods together".to_owned(), again: AGAIN });
         };
+        // While it waited, the same one may have been refused.
+        self.known(hash)?;
+        let reviewed = self.ask(token).await;
+        if let Err(Refusal::Token(why)) = &reviewed {
+            self.refused.remember(hash, why, Instant::now());
+        }
+        reviewed
+    }
+
+    /// Refuses what was refused a moment ago.
+    fn known(&self, token: Hash) -> Result<(), Refusal> {
+        self.refused.why(token, Instant::now()).map_or(Ok(()), |why| Err(Refusal::Token(why)))
+    }
+
+    async fn ask(&self, token: String) -> Result<Workload, Refusal> {
         let audiences = Some(vec![self.audience.clone()]);
         let review =
             TokenReview { spec: TokenReviewSpec { audiences, token: Some(token) }, ..TokenReview::default() };
@@ -63,7 +89,7 @@ impl Reviewer {
 
 /// Reads a review.
 fn workload(status: TokenReviewStatus, audience: &str) -> Result<Workload, Refusal> {
-    let refuse = |why: String| Err(Refusal::Token(why));
+    let refuse = |why: String| Err(Refusal::Token(cut(why, REASON_MAX)));
     if status.authenticated != Some(true) {
         let why = status.error.filter(|error| !error.is_empty());
         return refuse(why.unwrap_or_else(|| "the API server does not know it".to_owned()));
@@ -147,6 +173,8 @@ mod tests {
         assert!(person.contains("\"jane\" is no service account"), "{person}");
         let loose = changed(&|status| status["user"]["extra"] = json!({}));
         assert!(loose.contains("the token of travel/currency is not bound to a pod"), "{loose}");
+        let talkative = judge(json!({"error": "x".repeat(10_000)})).unwrap_err();
+        assert!(talkative.len() < 600, "{}", talkative.len());
     }
 
     #[tokio::test(start_paused = true)]
@@ -154,7 +182,7 @@ mod tests {
         type Never = std::future::Pending<Result<http::Response<String>, std::convert::Infallible>>;
         let silent = tower::service_fn(|_| -> Never { std::future::pending() });
         let reviewer = Reviewer::new(&Client::new(silent, "default"), "dragoman-identity".to_owned());
-        let all = (0..=REVIEWS_MAX).map(|_| reviewer.review("token".to_owned()));
+        let all = (0..=REVIEWS_MAX).map(|token| reviewer.review(token.to_string()));
         let refusals: Vec<Refusal> =
             futures_util::future::join_all(all).await.into_iter().map(Result::unwrap_err).collect();
         let busy = |refusal: &&Refusal| matches!(refusal, Refusal::Busy { again: AGAIN, .. });

@@ -9,9 +9,11 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{
     Issuing, Metrics, Settings, Unissued,
+    claims::plausible,
     limit::Limit,
     names::{Named, Names},
     review::{Reviewer, Workload},
+    sparing::Sparing,
 };
 use crate::identity::{AuthorityError, Clock, IdError, PublicKey, RequestError, Signed, SpiffeId};
 use crate::proto::mesh::identity_server::{Identity, IdentityServer};
@@ -32,6 +34,7 @@ struct Shared {
     reviewer: Reviewer,
     names: Names,
     limit: Limit,
+    sparing: Sparing,
     clock: Clock,
     metrics: Metrics,
 }
@@ -74,7 +77,8 @@ impl Service {
     ) -> Self {
         let reviewer = Reviewer::new(client, settings.audience.clone());
         let names = Names::new(client.clone(), settings.cluster_domain.clone(), settings.names.clone());
-        Self(Arc::new(Shared { settings, issuing, reviewer, names, limit: Limit::default(), clock, metrics }))
+        let (limit, sparing) = (Limit::default(), Sparing::default());
+        Self(Arc::new(Shared { settings, issuing, reviewer, names, limit, sparing, clock, metrics }))
     }
 
     /// The service as HTTP requests are answered with.
@@ -92,7 +96,8 @@ impl Shared {
         who: &mut Option<Workload>,
     ) -> Result<Decision, Refusal> {
         let token = bearer(request.metadata())?;
-        // What is cheap comes first: no review is spent on a request that is none.
+        // What is cheap comes first: no review is spent on a token that is none, nor on a request that is none.
+        plausible(&token, &self.settings.audience, self.clock.now()).map_err(Refusal::Token)?;
         let key = PublicKey::of_request(&request.into_inner().csr)?;
         let issuing = self.issuing.borrow().clone()?;
         let workload = who.insert(self.reviewer.review(token).await?);
@@ -108,7 +113,7 @@ impl Shared {
         Ok(Decision { signed, issuing, named })
     }
 
-    /// One line for each decision, and nothing of the token in it.
+    /// One line for each certificate, and for some refusals; nothing of the token is in it.
     fn note(&self, who: Option<&Workload>, decided: &Result<Decision, Refusal>) {
         let account = who.map(|who| format!("{}/{}", who.namespace, who.account)).unwrap_or_default();
         let pod = who.map(|who| who.pod.as_str()).unwrap_or_default();
@@ -127,7 +132,14 @@ impl Shared {
             }
             Err(refusal) => {
                 self.metrics.decided(refusal.result());
-                tracing::warn!(account, pod, decision = "denied", reason = %refusal, "Certificate refused");
+                match self.sparing.tell(refusal.result(), Instant::now()) {
+                    Some(others) => {
+                        tracing::warn!(account, pod, decision = "denied", reason = %refusal, others, "Certificate refused");
+                    }
+                    None => {
+                        tracing::debug!(account, pod, decision = "denied", reason = %refusal, "Certificate refused");
+                    }
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
+use super::forge;
 use super::*;
 use crate::identity::{Bundle, Request, SpiffeId, Svid, Usage, forge::NOW, forge::domain, forge::root, pem};
 use crate::kube::fake::{self, Token};
@@ -57,7 +58,7 @@ impl Cluster {
             files: Vec::new(),
         };
         let api = fake::Cluster::default();
-        api.token("good", token("currency"));
+        api.token(&jwt("good"), token("currency"));
         Self { api, clock, settings }
     }
 
@@ -112,7 +113,13 @@ impl Replica {
         self.certify_key(token, &Request::new().unwrap().der).await
     }
 
+    /// Shows the token of that name.
     async fn certify_key(&self, token: &str, csr: &[u8]) -> Result<CertifyResponse, tonic::Status> {
+        self.certify_with(&jwt(token), csr).await
+    }
+
+    /// Shows this very token.
+    async fn certify_with(&self, token: &str, csr: &[u8]) -> Result<CertifyResponse, tonic::Status> {
         let mut request = tonic::Request::new(CertifyRequest { csr: csr.to_vec() });
         if !token.is_empty() {
             request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
@@ -131,6 +138,11 @@ impl Replica {
         encode(&mut text, &registry).unwrap();
         text
     }
+}
+
+/// A token as it is sent, that is good for years.
+fn jwt(name: &str) -> String {
+    forge::jwt(name, "dragoman-identity", NOW + 1_000_000_000)
 }
 
 fn token(account: &str) -> Token {
@@ -240,20 +252,56 @@ async fn replicas_that_start_together_agree_on_one_issuer() {
 async fn a_token_that_is_not_for_us_or_not_of_a_pod_gets_nothing() {
     let cluster = Cluster::new();
     let replica = cluster.ready().await;
-    cluster.api.token("vault", Token { audience: "vault".to_owned(), ..token("currency") });
-    cluster.api.token("loose", Token { pod: None, ..token("currency") });
+    // What it says of itself is not believed.
+    cluster.api.token(&jwt("vault"), Token { audience: "vault".to_owned(), ..token("currency") });
+    cluster.api.token(&jwt("loose"), Token { pod: None, ..token("currency") });
     for (token, said) in [
-        ("", "there is no token"),
-        ("unknown", "invalid bearer token"),
-        ("vault", "is invalid for the target audiences [\"dragoman-identity\"]"),
-        ("loose", "the token of travel/currency is not bound to a pod"),
+        (String::new(), "there is no token"),
+        (jwt("unknown"), "invalid bearer token"),
+        (jwt("vault"), "is invalid for the target audiences [\"dragoman-identity\"]"),
+        (jwt("loose"), "the token of travel/currency is not bound to a pod"),
     ] {
-        let status = replica.certify(token).await.unwrap_err();
+        let status = replica.certify_with(&token, &Request::new().unwrap().der).await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated, "{token}");
         assert!(status.message().contains(said), "{}", status.message());
     }
     let text = replica.metrics();
     assert!(text.contains(r#"dragoman_certificates_issued_total{result="unauthenticated"} 4"#), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_review_is_spent_on_what_can_be_no_token_of_a_pod() {
+    let cluster = Cluster::new();
+    let replica = cluster.ready().await;
+    let csr = Request::new().unwrap().der;
+    for (token, said) in [
+        ("junk".to_owned(), "it is no JWT"),
+        (forge::jwt("a", "vault", NOW + 3600), "it is not for dragoman-identity"),
+        (forge::jwt("a", "dragoman-identity", cluster.clock.now() - 61), "it has expired"),
+    ] {
+        let status = replica.certify_with(&token, &csr).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated, "{token}");
+        assert!(status.message().contains(said), "{}", status.message());
+    }
+    assert_eq!(cluster.api.count(&Method::POST, "tokenreviews"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_refused_is_not_reviewed_again_for_a_moment() {
+    let cluster = Cluster::new();
+    let replica = cluster.ready().await;
+    let reviews = || cluster.api.count(&Method::POST, "tokenreviews");
+    for _ in 0..20 {
+        let status = replica.certify("late").await.unwrap_err();
+        assert!(status.message().contains("invalid bearer token"), "{}", status.message());
+    }
+    assert_eq!(reviews(), 1);
+    assert!(replica.certify("good").await.is_ok(), "nobody else has to do with it");
+    // An API server may hear of a pod a little later than its kubelet.
+    cluster.api.token(&jwt("late"), token("currency"));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(replica.certify("late").await.is_ok());
+    assert_eq!(reviews(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,7 +333,7 @@ async fn nothing_of_a_request_counts_but_its_key() {
 async fn who_asks_too_often_is_told_when_to_come_again() {
     let cluster = Cluster::new();
     let replica = cluster.ready().await;
-    cluster.api.token("hotel", token("hotel"));
+    cluster.api.token(&jwt("hotel"), token("hotel"));
     let csr = Request::new().unwrap().der;
     let mut status = None;
     for _ in 0..=200 {
@@ -316,13 +364,14 @@ async fn an_api_server_that_fails_is_no_verdict_on_the_token() {
 async fn names_are_those_that_endpoint_slices_confirm_and_those_that_an_operator_gave() {
     let cluster = Cluster::new();
     let replica = cluster.ready().await;
-    cluster.api.token("directory", token("directory"));
+    cluster.api.token(&jwt("directory"), token("directory"));
     let first = replica.certify("good").await.unwrap();
     assert!(names(&first).is_empty());
     assert_eq!(first.renew_in.unwrap().seconds, 30);
     cluster
         .api
         .put_at(&format!("{SLICES}/currency-a2a-abcde"), slice("currency-a2a", &["uid-of-currency", "x"]));
+    tokio::time::sleep(Duration::from_secs(30)).await;
     let second = replica.certify("good").await.unwrap();
     assert_eq!(names(&second), ["currency.travel.svc.cluster.local"]);
     assert_eq!(second.renew_in, None);
@@ -334,6 +383,7 @@ async fn names_are_those_that_endpoint_slices_confirm_and_those_that_an_operator
         ["dragoman-identity.dragoman-system.svc.cluster.local", "dragoman-identity.dragoman-system.svc"];
     assert_eq!(names(&own), [&service[..], &["a2a.cluster.local"]].concat(), "the directory may show it");
     // Names are a courtesy: the certificate comes without them too.
+    tokio::time::sleep(Duration::from_secs(30)).await;
     cluster.api.fail("GET endpointslices", 403, 1);
     assert!(names(&replica.certify("good").await.unwrap()).is_empty());
 }

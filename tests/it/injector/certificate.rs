@@ -270,18 +270,41 @@ async fn what_somebody_takes_out_of_the_webhook_is_put_back() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_missing_is_said_and_waited_for() {
-    let (api, wall) = (Cluster::default(), Wall::new());
-    let mut replica = Replica::start(&api, &wall, 1);
-    sleep(Duration::from_secs(1)).await;
-    assert_eq!(replica.reason(), "MutatingWebhookConfiguration dragoman-injector is not there");
+    let (api, wall) = (installed(), Wall::new());
     api.fail("GET", 403, usize::MAX);
+    let mut replica = Replica::start(&api, &wall, 1);
     sleep(HOUR).await;
     assert!(replica.reason().starts_with("cannot read Secret dragoman-system/dragoman-injector-tls: "));
     api.heal();
-    let webhooks = json!([{"name": "a", "clientConfig": {}}, {"name": "b", "clientConfig": {}}]);
-    api.put_at(WEBHOOK, json!({"metadata": {"name": "dragoman-injector"}, "webhooks": webhooks}));
     let leaf = replica.ready().await;
     assert!(believed(&api, &leaf, &wall));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_webhook_there_is_nobody_to_tell_until_there_is_one() {
+    let (api, wall) = (Cluster::default(), Wall::new());
+    let begun = Instant::now();
+    let mut replica = Replica::start(&api, &wall, 1);
+    let leaf = replica.ready().await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "an emergency measure holds nobody up");
+    // A renewal too.
+    wall.forward(21 * DAY);
+    sleep(HOUR).await;
+    assert_ne!(replica.leaf(), leaf);
+    let begun = Instant::now();
+    let webhooks = json!([{"name": "a", "clientConfig": {}}, {"name": "b", "clientConfig": {}}]);
+    api.put_at(WEBHOOK, json!({"metadata": {"name": "dragoman-injector"}, "webhooks": webhooks}));
+    while api.get(WEBHOOK).unwrap()["webhooks"][1]["clientConfig"]["caBundle"].is_null() {
+        api.changed().await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "it was seen, not come across");
+    assert!(believed(&api, &replica.leaf(), &wall));
+    // Taken away and given back, as it was.
+    let webhook = api.get(WEBHOOK).unwrap();
+    api.remove_at(WEBHOOK);
+    sleep(HOUR).await;
+    api.put_at(WEBHOOK, webhook);
+    assert!(believed(&api, &replica.leaf(), &wall));
 }
 
 #[tokio::test(start_paused = true)]

@@ -289,7 +289,7 @@ async fn new_roots_are_given_to_the_next_pod() {
 #[tokio::test]
 async fn without_roots_it_is_not_ready_and_says_so() {
     let mut injector = Injector::start(installed()).await;
-    let missing = "injector roots: ConfigMap dragoman-system/dragoman-trust-bundle is not there\n";
+    let missing = "injector: roots: ConfigMap dragoman-system/dragoman-trust-bundle is not there\n";
     eventually("the reason", || async {
         let (status, text) = injector.admin("/readyz").await;
         (status == StatusCode::SERVICE_UNAVAILABLE && text == missing).then_some(())

@@ -12,9 +12,11 @@ use crate::net::describe;
 #[cfg(test)]
 mod fake;
 pub mod inject;
+mod limit;
 mod mirror;
 pub mod services;
 pub mod sign;
+mod sparing;
 pub mod watch;
 mod words;
 

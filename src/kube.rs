@@ -13,9 +13,11 @@ use crate::net::describe;
 #[expect(dead_code, reason = "some of it is for the integration tests alone")]
 mod fake;
 pub mod inject;
+mod limit;
 mod mirror;
 pub mod services;
 pub mod sign;
+mod sparing;
 pub mod watch;
 mod words;
 

@@ -37,6 +37,7 @@ pub use self::keep::{Keeper, SETTLE};
 pub use self::metrics::Metrics;
 pub use self::roots::{Published, watch_roots};
 pub use self::webhook::{Webhook, tls};
+use super::words::{AGENT, AGENTS, DOMAIN, INJECTED, MESH_PORT, MESH_PORT_NAME};
 
 /// The certificate that the webhook shows, else why there is none.
 pub type Serving = Result<Arc<CertifiedKey>, String>;
@@ -44,16 +45,8 @@ pub type Serving = Result<Arc<CertifiedKey>, String>;
 /// What sidecars have in common, else what that still waits for.
 pub type Configured = Result<Arc<InjectConfig>, String>;
 
-/// The label and annotation domain of this project.
-const DOMAIN: &str = "dragoman.dev/";
-/// The label that says that the injector was here.
-const INJECTED: &str = "dragoman.dev/injected";
 /// The label that selects: `false` on a pod keeps it out of a namespace that is in.
 const INJECT: &str = "dragoman.dev/inject";
-/// The label with the pod's first agent.
-const AGENT: &str = "dragoman.dev/agent";
-/// The domain of the labels that name every agent of the pod.
-const AGENTS: &str = "agent.dragoman.dev/";
 /// The annotation with the sidecar's whole configuration.
 const CONFIG: &str = "dragoman.dev/config";
 /// The sidecar's container, and the volume with its configuration and its token.
@@ -62,10 +55,6 @@ const NAME: &str = "dragoman";
 const NO_TOKEN: &str = "dragoman-no-token";
 /// The volume in which the sidecar keeps the latest bundles.
 const STATE: &str = "dragoman-state";
-/// The name of the port at which peers call.
-const MESH_PORT_NAME: &str = "a2a";
-/// The port at which peers call.
-const MESH_PORT: u16 = 2643;
 /// The port at which the kubelet asks.
 const ADMIN_PORT: u16 = 2690;
 /// Where the volume with the configuration is.

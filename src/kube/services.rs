@@ -27,7 +27,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::mirror::follow;
+use super::{mirror::follow, words::INJECTED};
 use crate::{identity::Clock, task};
 
 mod keeper;
@@ -38,16 +38,6 @@ mod service;
 
 use self::{keeper::Keeper, server::Server};
 
-/// The label of every pod that was given a sidecar.
-const INJECTED: &str = "dragoman.dev/injected";
-/// The label of what is for one agent.
-const AGENT: &str = "dragoman.dev/agent";
-/// What the labels of a pod's agents begin with.
-const AGENT_LABELS: &str = "agent.dragoman.dev/";
-/// The label that says who keeps an object.
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// The same for what we keep.
-const US: &str = "dragoman";
 /// Whose fields the API server shows ours as.
 const MANAGER: &str = "dragoman-services";
 

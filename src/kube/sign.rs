@@ -24,7 +24,6 @@ mod federation;
 mod keeper;
 mod kept;
 mod ledger;
-mod limit;
 mod metrics;
 mod names;
 mod own;
@@ -33,7 +32,6 @@ mod review;
 mod secret;
 mod service;
 mod slices;
-mod sparing;
 
 use self::keeper::Keeper;
 pub use self::metrics::Metrics;

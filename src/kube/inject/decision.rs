@@ -136,4 +136,15 @@ impl Cause {
             Self::Taken => "taken",
         }
     }
+
+    /// What is wrong, in words of ours alone.
+    pub(super) const fn sentence(self) -> &'static str {
+        match self {
+            Self::Annotation => "an annotation or label below dragoman.dev/ is not right",
+            Self::Name => "the agent has no name, or one that no Service can have",
+            Self::Pod => "the pod has no spec",
+            Self::Port => "which port is the agent's cannot be told",
+            Self::Taken => "it has a name or a port for itself that the sidecar needs",
+        }
+    }
 }

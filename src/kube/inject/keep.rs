@@ -27,6 +27,7 @@ use super::Serving;
 use super::certificate::{Kept, KeptError, Step};
 use super::metrics::Metrics;
 use crate::identity::Clock;
+use crate::kube::words::{MANAGED_BY, US};
 use crate::task;
 
 /// How long API servers are given to hear of a new CA before it signs.
@@ -206,7 +207,7 @@ impl Round<'_> {
             None => {
                 let metadata = ObjectMeta {
                     name: Some(self.keeper.secret.clone()),
-                    labels: Some([("app.kubernetes.io/managed-by".to_owned(), "dragoman".to_owned())].into()),
+                    labels: Some([(MANAGED_BY.to_owned(), US.to_owned())].into()),
                     ..ObjectMeta::default()
                 };
                 let secret = Secret {

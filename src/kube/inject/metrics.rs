@@ -26,7 +26,7 @@ impl Metrics {
         );
         registry.register(
             "dragoman_injector_events",
-            "Events about pods: sent, refused by the API server, or dropped because there were too many",
+            "Events about pods: sent, refused by the API server, or not told because there were too many",
             self.events.clone(),
         );
         registry.register(

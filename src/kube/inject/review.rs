@@ -1,14 +1,19 @@
 //! AdmissionReview in and out.
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
 use serde_json::Value;
 
 use super::decision::Decision;
+use crate::a2a::is_label;
+use crate::kube::cut;
 
 /// The only version that is spoken here, and by every API server since 1.16.
 const VERSION: &str = "admission.k8s.io/v1";
+/// The longest name of an object.
+const NAME_MAX: usize = 253;
 
 /// What an API server asks.
 #[derive(Debug)]
@@ -41,8 +46,9 @@ impl Review {
             None if made => return Err("the creation of a pod, without the pod".to_owned()),
             None => None,
         };
-        if pod.is_some() && namespace.is_empty() {
-            return Err("a pod without a namespace".to_owned());
+        // It becomes part of a path at the API server.
+        if pod.is_some() && !is_label(&namespace) {
+            return Err(format!("a pod in {:?}, which is no namespace", cut(namespace, NAME_MAX)));
         }
         Ok(Self { request, pod, namespace })
     }
@@ -79,10 +85,12 @@ impl Review {
     }
 }
 
-/// What an Event about a pod is about: whoever makes the pod, which is not there yet itself; else its namespace.
+/// What an Event about a pod is about: whoever makes the pod, which is not there yet itself; else its namespace. Who cannot be
+/// there is not believed in: the API server has not checked yet what a pod says.
 pub(super) fn owner(pod: &Pod, namespace: &str) -> ObjectReference {
     let owners = || pod.metadata.owner_references.iter().flatten();
     let owner = owners().find(|owner| owner.controller == Some(true)).or_else(|| owners().next());
+    let owner = owner.filter(|owner| is_possible(owner));
     let namespace = Some(namespace.to_owned());
     match owner {
         Some(owner) => ObjectReference {
@@ -104,13 +112,40 @@ pub(super) fn owner(pod: &Pod, namespace: &str) -> ObjectReference {
     }
 }
 
+/// Whether somebody like that may be there.
+fn is_possible(owner: &OwnerReference) -> bool {
+    let alphanumeric = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let (group, version) = owner.api_version.rsplit_once('/').unwrap_or(("v1", &owner.api_version));
+    is_name(&owner.name)
+        && is_name(group)
+        && is_label(version)
+        && is_label(&owner.kind.to_ascii_lowercase())
+        && alphanumeric(&owner.kind)
+        && is_label(&owner.uid.to_ascii_lowercase())
+}
+
+/// Whether an object can be called so.
+fn is_name(name: &str) -> bool {
+    name.len() <= NAME_MAX && name.split('.').all(is_label_of_any_length)
+}
+
+/// A label of a name may be as long as the name.
+fn is_label_of_any_length(label: &str) -> bool {
+    let ends = |byte: Option<&u8>| byte.is_some_and(|byte| *byte != b'-');
+    let bytes = label.as_bytes();
+    let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
+    bytes.iter().all(inner) && ends(bytes.first()) && ends(bytes.last())
+}
+
 /// What a pod is called, or will be called.
 pub(super) fn name(pod: &Pod) -> String {
-    match (&pod.metadata.name, &pod.metadata.generate_name) {
-        (Some(name), _) => name.clone(),
-        (None, Some(prefix)) => format!("{prefix}*"),
-        (None, None) => String::new(),
-    }
+    let known = match (&pod.metadata.name, &pod.metadata.generate_name) {
+        (Some(name), _) => Some(name.clone()).filter(|name| is_name(name)),
+        // A letter stands for what is added.
+        (None, Some(prefix)) => is_name(&format!("{prefix}x")).then(|| format!("{prefix}*")),
+        (None, None) => None,
+    };
+    known.unwrap_or_else(|| "without a name".to_owned())
 }
 
 #[cfg(test)]
@@ -162,5 +197,70 @@ mod tests {
         assert_eq!(owner(&pod(owners), "travel").kind.as_deref(), Some("ReplicaSet"));
         let none = owner(&pod(json!([])), "travel");
         assert_eq!((none.kind.as_deref(), none.name.as_deref()), (Some("Namespace"), Some("travel")));
+    }
+
+    #[test]
+    fn who_cannot_be_there_is_nobody_to_tell_of() {
+        let good = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "planner.1-a", "uid": "0b1f4a5e-53F4"});
+        let told = |field: &str, value: &str| {
+            let mut owner_reference = good.clone();
+            owner_reference[field] = value.into();
+            let pod = json!({"metadata": {"ownerReferences": [owner_reference]}});
+            owner(&serde_json::from_value::<Pod>(pod).unwrap(), "travel").kind.unwrap()
+        };
+        assert_eq!(told("apiVersion", "batch/v1"), "ReplicaSet");
+        assert_eq!(told("apiVersion", "v1"), "ReplicaSet");
+        assert_eq!(told("apiVersion", "serving.knative.dev/v1"), "ReplicaSet");
+        assert_eq!(told("name", &"x".repeat(253)), "ReplicaSet");
+        let long = "x".repeat(254);
+        for (field, value) in [
+            ("name", "visit example.com"),
+            ("name", ""),
+            ("name", "a/../b"),
+            ("name", &long),
+            ("kind", "Visit us"),
+            ("kind", "A-B"),
+            ("kind", &long),
+            ("apiVersion", "a b/v1"),
+            ("apiVersion", ""),
+            ("uid", "a\nb"),
+            ("uid", &long),
+        ] {
+            assert_eq!(told(field, value), "Namespace", "{field}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_one_is_not_repeated() {
+        let named =
+            |metadata: Value| name(&serde_json::from_value::<Pod>(json!({"metadata": metadata})).unwrap());
+        assert_eq!(named(json!({"name": "planner-1"})), "planner-1");
+        assert_eq!(named(json!({"generateName": "planner-6d4cf56db6-"})), "planner-6d4cf56db6-*");
+        for odd in [
+            json!({}),
+            json!({"name": "visit example.com"}),
+            json!({"generateName": "*"}),
+            json!({"name": ""}),
+        ] {
+            assert_eq!(named(odd), "without a name");
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_cannot_be_one_is_refused() {
+        let review = |namespace: &str| {
+            let kind = json!({"group": "", "version": "v1", "kind": "Pod"});
+            let request = json!({
+                "uid": "1", "operation": "CREATE", "namespace": namespace, "userInfo": {}, "kind": kind,
+                "resource": {"group": "", "version": "v1", "resource": "pods"},
+                "object": {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": {"containers": []}},
+            });
+            let review = json!({"apiVersion": VERSION, "kind": "AdmissionReview", "request": request});
+            Review::read(review.to_string().as_bytes()).map(drop)
+        };
+        assert_eq!(review("travel"), Ok(()));
+        for odd in ["", "kube-system/secrets?", "..", "Travel"] {
+            assert_eq!(review(odd), Err(format!("a pod in {odd:?}, which is no namespace")));
+        }
     }
 }

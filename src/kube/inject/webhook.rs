@@ -21,12 +21,15 @@ use super::events::Teller;
 use super::metrics::Metrics;
 use super::review::{self, Review};
 use super::{Configured, Serving, patch};
+use crate::kube::cut;
 use crate::net;
 
 /// Where the API server asks.
 const PATH: &str = "/inject";
 /// The largest request: an API server takes no larger objects.
 const REQUEST_MAX: usize = 3 << 20;
+/// How much of what a request says is logged, in bytes.
+const LOGGED_MAX: usize = 4096;
 /// How long a request may take to come in; API servers wait ten seconds by default.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -102,8 +105,8 @@ impl Webhook {
         if let (Some(pod), Some(decision)) = (&review.pod, &decision) {
             let (name, owner) = (review::name(pod), review::owner(pod, &review.namespace));
             let (agents, refusal) = match decision {
-                Decision::Patch(injection) => (injection.agents.join(","), None),
-                Decision::Refuse(refusal) => (String::new(), Some(refusal.to_string())),
+                Decision::Patch(injection) => (cut(injection.agents.join(","), LOGGED_MAX), None),
+                Decision::Refuse(refusal) => (String::new(), Some(cut(refusal.to_string(), LOGGED_MAX))),
                 Decision::Skip(_) => (String::new(), None),
             };
             let kind = owner.kind.as_deref().unwrap_or_default();
@@ -132,7 +135,11 @@ impl Webhook {
 
     fn invalid(&self, status: StatusCode, what: String) -> Response<Body> {
         self.metrics.unanswered("invalid");
-        tracing::warn!(what, "A request that cannot be read");
+        let what = cut(what, LOGGED_MAX);
+        match self.teller.sparing.tell("invalid", Instant::now()) {
+            Some(others) => tracing::warn!(what, others, "A request that cannot be read"),
+            None => tracing::debug!(what, "A request that cannot be read"),
+        }
         text(status, what)
     }
 }

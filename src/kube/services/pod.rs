@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{api::core::v1, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::core::{ObjectMeta, metadata::PartialObjectMeta};
 
-use super::AGENT_LABELS;
+use crate::kube::words::AGENTS;
 
 /// An object that others belong to. Two are the same if their UIDs are.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -79,7 +79,7 @@ pub(super) fn pod(object: &ObjectMeta) -> Pod {
     let labels = object.labels.iter().flatten();
     let agents = labels
         .filter(|(_, value)| *value == "true")
-        .filter_map(|(label, _)| label.strip_prefix(AGENT_LABELS).map(str::to_owned));
+        .filter_map(|(label, _)| label.strip_prefix(AGENTS).map(str::to_owned));
     let itself = || Owner {
         uid: object.uid.clone().unwrap_or_default(),
         api_version: "v1".to_owned(),

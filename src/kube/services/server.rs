@@ -19,11 +19,14 @@ use kube::{
 };
 
 use super::{
-    INJECTED, MANAGER,
+    MANAGER,
     pod::{self, Link, Owner, Owners},
     service::{self, Ours, Standing},
 };
-use crate::{identity::Clock, kube::mirror::Key};
+use crate::{
+    identity::Clock,
+    kube::{mirror::Key, words::INJECTED},
+};
 
 /// What is above objects that stand between a pod and its owner, by their UIDs.
 pub(super) type Tops = BTreeMap<String, Owner>;

@@ -7,26 +7,20 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 
-use super::{
-    AGENT, AGENT_LABELS, MANAGED_BY, US,
-    pod::{Owner, Owners},
-};
+use super::pod::{Owner, Owners};
 use crate::kube::{
     mirror::Key,
-    words::{SUFFIX, mesh_service},
+    words::{AGENT, AGENTS, MANAGED_BY, MESH_PORT, MESH_PORT_NAME, US, mesh_service, own_agent},
 };
 
-/// The name of a mesh port.
-const PORT: &str = "a2a";
-/// Its number.
-const NUMBER: i32 = 2643;
+/// The number of a mesh port, as Services have it.
+const NUMBER: i32 = MESH_PORT as i32;
 /// The most owners that a Service is given: it lives as long as one of them.
 const OWNERS_MAX: usize = 64;
 
 /// The agent that a Service of this name would be for: the key of an agent is its namespace and name.
 pub(super) fn agent_of(service: &Key) -> Option<Key> {
-    let agent = service.name.strip_suffix(SUFFIX).filter(|agent| !agent.is_empty())?;
-    Some(Key::new(&service.namespace, agent))
+    own_agent(&service.name).map(|agent| Key::new(&service.namespace, agent))
 }
 
 /// What the Service of an agent is called; nothing if no Service can be called so.
@@ -65,7 +59,8 @@ pub(super) fn standing(object: &Service) -> Option<Standing> {
     let uid = meta.uid.clone().unwrap_or_default();
     let spec = object.spec.as_ref();
     if label(MANAGED_BY) != Some(US) {
-        let meshed = spec.is_some_and(|spec| spec.ports.iter().flatten().any(|port| is(&port.name, PORT)));
+        let meshed =
+            spec.is_some_and(|spec| spec.ports.iter().flatten().any(|port| is(&port.name, MESH_PORT_NAME)));
         return Some(Standing::Theirs { uid, meshed });
     }
     let marked = label(AGENT) == Some(&agent.name);
@@ -77,7 +72,7 @@ pub(super) fn standing(object: &Service) -> Option<Standing> {
 /// Whether everything that we write into a Service is there. What others wrote beside it is theirs.
 fn is_as_written(spec: &ServiceSpec, agent: &Key) -> bool {
     let port = |port: &ServicePort| {
-        is(&port.name, PORT)
+        is(&port.name, MESH_PORT_NAME)
             && port.port == NUMBER
             && port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
             && port.target_port == Some(IntOrString::Int(NUMBER))
@@ -93,7 +88,7 @@ fn is(name: &Option<String>, wanted: &str) -> bool {
 }
 
 fn selector(agent: &Key) -> BTreeMap<String, String> {
-    [(format!("{AGENT_LABELS}{}", agent.name), "true".to_owned())].into()
+    [(format!("{AGENTS}{}", agent.name), "true".to_owned())].into()
 }
 
 /// The Service that an agent has to have: everything that we write, and nothing else. If `existing` is there, no other one
@@ -116,7 +111,7 @@ pub(super) fn desired(agent: &Key, owners: &Owners, existing: Option<&Ours>) -> 
             cluster_ip: Some("None".to_owned()),
             selector: Some(selector(agent)),
             ports: Some(vec![ServicePort {
-                name: Some(PORT.to_owned()),
+                name: Some(MESH_PORT_NAME.to_owned()),
                 port: NUMBER,
                 target_port: Some(IntOrString::Int(NUMBER)),
                 protocol: Some("TCP".to_owned()),

@@ -3,8 +3,8 @@
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
 use super::ledger::{Ledger, ROOTS, SUFFIX};
-use super::secret::MANAGED_BY;
 use crate::identity::{Bundles, TrustDomain, pem};
+use crate::kube::words::{MANAGED_BY, US};
 
 /// The ConfigMap as it should be: `map` with the own roots as the ledger has them, and with `federated` in the place of whatever
 /// it says about other trust domains; without, that stays. What others keep in it stays too.
@@ -25,8 +25,7 @@ pub(super) fn document(
         data.extend(federated.iter().map(|(domain, bundle)| (format!("{domain}{SUFFIX}"), bundle.to_pem())));
     }
     data.insert(format!("{domain}{SUFFIX}"), pem::write(ledger.roots()));
-    let (label, value) = MANAGED_BY;
-    map.metadata.labels.get_or_insert_default().insert(label.to_owned(), value.to_owned());
+    map.metadata.labels.get_or_insert_default().insert(MANAGED_BY.to_owned(), US.to_owned());
     map.metadata.annotations.get_or_insert_default().insert(ROOTS.to_owned(), ledger.notes()?);
     Ok(map)
 }

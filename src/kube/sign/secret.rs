@@ -10,6 +10,7 @@ use crate::identity::{
     authority::{Part, Parts},
     pem,
 };
+use crate::kube::words::{MANAGED_BY, US};
 
 const CHAIN: &str = "tls.crt";
 const KEY: &str = "tls.key";
@@ -17,7 +18,6 @@ const ROOTS: &str = "ca.crt";
 /// The annotation with the fingerprint of a certificate that we made ourselves, and so renew ourselves. Who puts another
 /// one into the Secret is not overruled.
 const OURS: &str = "dragoman.dev/issuer";
-pub(super) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "dragoman");
 
 /// The authority in a Secret, proved to be of use at `now`.
 pub(super) fn read(secret: &Secret, domain: &TrustDomain, now: i64) -> Result<Authority, AuthorityError> {
@@ -52,8 +52,7 @@ pub(super) fn write(name: &str, authority: &Authority, replaces: Option<&Secret>
         type_: Some("kubernetes.io/tls".to_owned()),
         ..Secret::default()
     });
-    let (label, value) = MANAGED_BY;
-    secret.metadata.labels.get_or_insert_default().insert(label.to_owned(), value.to_owned());
+    secret.metadata.labels.get_or_insert_default().insert(MANAGED_BY.to_owned(), US.to_owned());
     let ours = (OURS.to_owned(), fingerprint(authority.certificate()));
     secret.metadata.annotations.get_or_insert_default().extend([ours]);
     secret.data = Some(data);

@@ -10,12 +10,14 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::{
     Issuing, Metrics, Settings, Unissued,
     claims::plausible,
-    limit::Limit,
     names::{Named, Names},
     review::{Reviewer, Workload},
-    sparing::Sparing,
 };
 use crate::identity::{AuthorityError, Clock, IdError, PublicKey, RequestError, Signed, SpiffeId};
+use crate::kube::{
+    limit::{Limit, Rate},
+    sparing::Sparing,
+};
 use crate::proto::mesh::identity_server::{Identity, IdentityServer};
 use crate::proto::mesh::{Bundles, CertifyRequest, CertifyResponse, GetBundlesRequest};
 
@@ -23,6 +25,9 @@ use crate::proto::mesh::{Bundles, CertifyRequest, CertifyResponse, GetBundlesReq
 const REQUEST_MAX: usize = 64 << 10;
 
 const BEARER: &str = "Bearer ";
+
+/// How many certificates a service account may have: at once as many as a large deployment has pods on a few nodes.
+const CERTIFICATES: Rate = Rate { burst: 200.0, each_second: 10.0, keys_max: 10_000 };
 
 /// Issues certificates. Clones are the same service.
 #[derive(Clone)]
@@ -77,7 +82,7 @@ impl Service {
     ) -> Self {
         let reviewer = Reviewer::new(client, settings.audience.clone());
         let names = Names::new(client.clone(), settings.cluster_domain.clone(), settings.names.clone());
-        let (limit, sparing) = (Limit::default(), Sparing::default());
+        let (limit, sparing) = (Limit::new(CERTIFICATES), Sparing::default());
         Self(Arc::new(Shared { settings, issuing, reviewer, names, limit, sparing, clock, metrics }))
     }
 

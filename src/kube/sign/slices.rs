@@ -16,12 +16,8 @@ use tokio::{
 
 use crate::a2a::is_label;
 use crate::kube::why;
+use crate::kube::words::{MESH_PORT_NAME, SERVICE, own_agent};
 
-/// The name of a port that is the mesh's, and what the Service of an injected agent has behind the agent's name.
-const PORT: &str = "a2a";
-const OWN: &str = "-a2a";
-/// Which Service a slice belongs to.
-const SERVICE: &str = "kubernetes.io/service-name";
 /// How old a list may be. Who is not in it yet comes again anyway.
 const FRESH: Duration = Duration::from_secs(2);
 /// How many lists may be under way.
@@ -97,7 +93,7 @@ impl Slices {
 fn agents(slices: &[EndpointSlice]) -> HashMap<String, BTreeSet<String>> {
     let mut agents: HashMap<String, BTreeSet<String>> = HashMap::new();
     for slice in slices {
-        let meshed = slice.ports.iter().flatten().any(|port| port.name.as_deref() == Some(PORT));
+        let meshed = slice.ports.iter().flatten().any(|port| port.name.as_deref() == Some(MESH_PORT_NAME));
         let Some(agent) = agent(slice).filter(|_| meshed) else { continue };
         let targets = slice.endpoints.iter().filter_map(|endpoint| endpoint.target_ref.as_ref());
         for uid in targets.filter_map(|target| target.uid.as_ref()) {
@@ -110,7 +106,7 @@ fn agents(slices: &[EndpointSlice]) -> HashMap<String, BTreeSet<String>> {
 /// The agent that the Service of a slice stands for.
 fn agent(slice: &EndpointSlice) -> Option<&str> {
     let service = slice.metadata.labels.as_ref()?.get(SERVICE)?;
-    let agent = service.strip_suffix(OWN).unwrap_or(service);
+    let agent = own_agent(service).unwrap_or(service);
     is_label(agent).then_some(agent)
 }
 

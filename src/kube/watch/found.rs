@@ -13,17 +13,14 @@ use k8s_openapi::api::{
 use crate::{
     a2a::{Home, Name},
     directory::{Endpoint, Found},
-    kube::mirror::Key,
+    kube::{
+        mirror::Key,
+        words::{MESH_PORT_NAME, SERVICE, own_agent},
+    },
 };
 
-/// The name of a mesh port, always.
-const PORT: &str = "a2a";
-/// What a plain port is said to speak, by those who cannot name it [`PORT`].
+/// What a plain port is said to speak, by those who cannot name it [`MESH_PORT_NAME`].
 const PROTOCOLS: [&str; 2] = ["agentgateway.dev/a2a", "kgateway.dev/a2a"];
-/// Which Service a slice belongs to.
-const SERVICE: &str = "kubernetes.io/service-name";
-/// What the own Service of an agent has behind the agent's name.
-const SUFFIX: &str = "-a2a";
 
 /// What matters of a Service.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -60,8 +57,9 @@ pub(super) fn service(object: v1::Service, directory: &Key) -> Option<Service> {
         return None;
     }
     let all = spec.ports.unwrap_or_default();
-    let mesh =
-        |port: &v1::ServicePort| port.name.as_deref() == Some(PORT) && is_tcp(port.protocol.as_deref());
+    let mesh = |port: &v1::ServicePort| {
+        port.name.as_deref() == Some(MESH_PORT_NAME) && is_tcp(port.protocol.as_deref())
+    };
     let plain =
         |port: &v1::ServicePort| port.app_protocol.as_deref().is_some_and(|says| PROTOCOLS.contains(&says));
     let ports = if all.iter().any(mesh) {
@@ -84,7 +82,8 @@ pub(super) fn service(object: v1::Service, directory: &Key) -> Option<Service> {
 pub(super) fn slice(object: EndpointSlice) -> Option<Slice> {
     let service = object.metadata.labels?.remove(SERVICE)?;
     let mut ports = object.ports.unwrap_or_default().into_iter();
-    let port = ports.find(|port| port.name.as_deref() == Some(PORT) && is_tcp(port.protocol.as_deref()))?;
+    let port = ports
+        .find(|port| port.name.as_deref() == Some(MESH_PORT_NAME) && is_tcp(port.protocol.as_deref()))?;
     let port = u16::try_from(port.port?).ok().filter(|port| *port != 0)?;
     let v6 = match object.address_type.as_str() {
         "IPv4" => false,
@@ -150,7 +149,7 @@ pub(super) fn found(services: &BTreeMap<Key, Service>, slices: &BTreeMap<Key, Sl
 
 /// The agent that a Service of this name stands for, and whether the Service is the agent's own.
 fn agent(key: &Key, mesh: &str) -> Option<(Name, bool)> {
-    let own = key.name.strip_suffix(SUFFIX).filter(|agent| !agent.is_empty());
+    let own = own_agent(&key.name);
     let agent = own.unwrap_or(&key.name);
     let home = Home { namespace: key.namespace.clone(), mesh: mesh.to_owned() };
     // A Service's name is always a DNS label; what is none cannot be asked for.

@@ -1,5 +1,5 @@
 //! Which refusals are worth a line of the log: of each kind one in some seconds, with how many others there were. Whoever can
-//! reach the port would fill the disk otherwise.
+//! reach a port would fill the disk otherwise.
 
 use std::{
     collections::BTreeMap,

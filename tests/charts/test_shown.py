@@ -64,10 +64,11 @@ class Shown(unittest.TestCase):
 
     def test_what_is_not_ready_is_called_as_the_controller_calls_it(self):
         source = "\n".join(file.read_text() for file in (ROOT / "src/app/controller").rglob("*.rs"))
-        gates = set(re.findall(r'(?:Gate \{ name: |gate\(ground, )"([^"]+)"', source))
+        gates = {f"{role.lower()}: {name}" for role, name in re.findall(r'Gate \{ role: Role::(\w+), name: "([^"]+)"', source)}
+        gates |= {f"injector: {name}" for name in re.findall(r'gate\(ground, "([^"]+)"', source)}
         page = (ROOT / "docs/troubleshooting.md").read_text()
         rows = [row for row in page.splitlines() if re.match(r"\| (`/readyz` of the controller|it) says ", row)]
-        self.assertEqual(sorted(name for row in rows for name in re.findall(r"`([a-z ]+): …`", row.split("|")[1])), sorted(gates))
+        self.assertEqual(sorted(name for row in rows for name in re.findall(r"`([a-z]+: [a-z ]+): …`", row.split("|")[1])), sorted(gates))
 
     def test_what_is_left_behind_is_named(self):
         [config] = charts.kind(charts.case_objects("dragoman", "least"), "ConfigMap")

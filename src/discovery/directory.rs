@@ -19,10 +19,12 @@ mod about;
 mod follow;
 mod list;
 mod remit;
+mod told;
 
 pub use about::About;
-pub use follow::{Follow, Told};
+pub use follow::Follow;
 pub use list::Listed;
+pub use told::Told;
 
 use self::remit::Remit;
 use super::Hosts;

@@ -1,7 +1,6 @@
 //! A live copy of what a directory tells: kept up to date by its stream, and kept for a while when it is away.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
@@ -13,9 +12,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
-use super::remit::{Remit, full_name};
-use super::{BRIEF_MAX, Directory, MOST, NOT_ITS_OWN, WHOLE_MAX, weight};
-use crate::a2a::Name;
+use super::remit::Remit;
+use super::told::{Agents, Told, with_card};
+use super::{BRIEF_MAX, Directory, NOT_ITS_OWN, WHOLE_MAX};
 use crate::proto::mesh::{Agent, AgentEvent, Filter, WatchAgentsRequest, agent_event};
 use crate::task;
 
@@ -25,22 +24,6 @@ const BEGIN: Duration = Duration::from_secs(30);
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// A stream that has lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(60);
-
-/// Agents by name.
-type Agents = BTreeMap<Name, Arc<Agent>>;
-
-/// What is known of a directory's agents.
-#[derive(Clone, Debug, Default)]
-pub struct Told {
-    /// By name.
-    pub agents: Agents,
-    /// Why it does not tell any more, or has not begun to; what it told last is kept for a while.
-    pub trouble: Option<Arc<str>>,
-    /// Whether these are all: it has told of all of them, and not longer ago than that is kept.
-    pub complete: bool,
-    /// How much memory they take.
-    bytes: usize,
-}
 
 /// What is asked of a directory, and how long its answers are kept when it is away.
 #[derive(Clone, Debug)]
@@ -124,7 +107,7 @@ impl Follower {
     /// Takes what there is at first; it replaces what was known before all at once.
     async fn begin(&self) -> Result<Events, String> {
         let mut events = (self.open)().await?;
-        let mut told = Told { complete: true, ..Told::default() };
+        let mut told = Told::default();
         let before = self.told.borrow().agents.clone();
         loop {
             match next(&mut events).await? {
@@ -133,6 +116,7 @@ impl Follower {
                 agent_event::Event::Synced(_) => break,
             }
         }
+        told.complete = true;
         self.told.send_replace(told);
         Ok(events)
     }
@@ -186,48 +170,10 @@ impl Follower {
             // Also if there were none: who is away for so long does not say so any more.
             let forgotten = forget && told.complete;
             if forgotten {
-                (told.agents, told.bytes, told.complete) = (BTreeMap::new(), 0, false);
+                told.forget();
             }
             news || forgotten
         });
-    }
-}
-
-impl Told {
-    /// Puts an agent in its place, if there is room for `most` bytes; whether anything has changed.
-    fn put(&mut self, name: Name, agent: Agent, most: usize) -> Result<bool, String> {
-        let known = self.agents.get(&name);
-        if known.is_some_and(|known| **known == agent) {
-            return Ok(false);
-        }
-        if known.is_none() && self.agents.len() >= MOST {
-            return Err(format!("of more than {MOST} agents"));
-        }
-        let bytes = self.bytes - known.map_or(0, |known| weight(known)) + weight(&agent);
-        if bytes > most {
-            return Err(format!("more than {} MiB", most >> 20));
-        }
-        self.bytes = bytes;
-        self.agents.insert(name, Arc::new(agent));
-        Ok(true)
-    }
-
-    /// Whether there was such an agent.
-    fn remove(&mut self, name: &str) -> bool {
-        let removed = full_name(name).and_then(|name| self.agents.remove(&name));
-        self.bytes -= removed.as_ref().map_or(0, |agent| weight(agent));
-        removed.is_some()
-    }
-}
-
-/// An agent with its card. A directory that has just begun anew may not have read all cards yet: the last one is kept.
-fn with_card(agent: Agent, known: Option<&Arc<Agent>>) -> Agent {
-    match known {
-        Some(known) if agent.card.is_empty() && agent.card_read.is_none() => {
-            let Agent { name, endpoints, card_error, .. } = agent;
-            Agent { name, endpoints, card_error, ..Agent::clone(known) }
-        }
-        _ => agent,
     }
 }
 
@@ -246,7 +192,7 @@ async fn next(events: &mut Events) -> Result<agent_event::Event, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use futures_util::stream;
     use tokio::sync::mpsc;
